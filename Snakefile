@@ -1,8 +1,8 @@
 # Front door: check what is asked for, include the rules, name the targets. The rules are in workflows/.
 #
-#   snakemake --cores all --config suite=tiny methods=sc_grpo seeds=3,4 rerun=true
+#   snakemake --cores all --config suite=tiny methods=sc_grpo seeds=3,4 tracks=math rerun=true
 #
-# `methods` and `seeds` restrict what is trained; tables always hold every complete result of the suite.
+# `methods`, `seeds` and `tracks` restrict what is trained; tables always hold every complete result of the suite.
 import sys
 
 from snakemake.utils import min_version

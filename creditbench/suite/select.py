@@ -1,6 +1,6 @@
-"""What one invocation asks for: `suite=`, `methods=`, `seeds=`, `rerun=` become runs, evaluations, models, paths.
+"""What one invocation asks for: `suite=`, `methods=`, `seeds=`, `tracks=`, `rerun=` become runs, evaluations, paths.
 
-`methods` and `seeds` restrict what is trained. The base is always evaluated on the suite's own seeds, and tables hold
+`methods`, `seeds` and `tracks` restrict what is trained. The base is always evaluated on the suite's own seeds, and tables hold
 every complete result of the suite, asked for now or earlier.
 """
 
@@ -20,7 +20,7 @@ from creditbench.suite.load import load_suite, needs_teacher
 from creditbench.suite.resolve import ModelSpec, models_of, resolve, resolve_eval
 from creditbench.suite.schema import Suite
 
-KEYS = ("suite", "methods", "seeds", "rerun")
+KEYS = ("suite", "methods", "seeds", "tracks", "rerun")
 DEFAULT_SUITE = "tiny"
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0", ""}
 
@@ -52,19 +52,22 @@ class Request:
     seeds: tuple[int, ...]
     rerun: bool = False
     results: str = "results"
+    wanted_tracks: tuple[str, ...] = ()  # empty: all of the suite's
 
     @cached_property
     def skipped(self) -> dict[str, str]:
-        """Tracks whose data is not on this machine -> one clear line."""
+        """Asked-for tracks whose data is not on this machine -> one clear line."""
         from creditbench.suite.available import unavailable
 
-        reasons = {name: unavailable(track) for name, track in self.suite.tracks.items()}
+        asked = self.wanted_tracks or tuple(self.suite.tracks)
+        reasons = {name: unavailable(track) for name, track in self.suite.tracks.items() if name in asked}
         return {name: reason for name, reason in reasons.items() if reason}
 
     @cached_property
     def tracks(self) -> tuple[str, ...]:
-        """Tracks that can run here."""
-        return tuple(name for name in self.suite.tracks if name not in self.skipped)
+        """Asked-for tracks that can run here."""
+        asked = self.wanted_tracks or tuple(self.suite.tracks)
+        return tuple(name for name in self.suite.tracks if name in asked and name not in self.skipped)
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
@@ -139,7 +142,7 @@ class Request:
 def make_request(config: Mapping[str, Any], results: str = "results") -> Request:
     """Check the values of `--config` (int, str or list each) and name what they ask for.
 
-    Raises BadInput for an unknown key, suite, method or seed.
+    Raises BadInput for an unknown key, suite, method, track or seed.
     """
     for key in config:
         if key not in KEYS:
@@ -151,9 +154,13 @@ def make_request(config: Mapping[str, Any], results: str = "results") -> Request
         parse_arm(name, "--config methods")
     seeds = tuple(dict.fromkeys(_seed(value) for value in _listed(config.get("seeds")))) or tuple(suite.seeds)
     arms = tuple(dict.fromkeys(methods)) or tuple(suite.arms)
-    request = Request(suite, source, arms, seeds, _flag(config.get("rerun", False)), results)
+    tracks = tuple(dict.fromkeys(_listed(config.get("tracks"))))
+    for track in tracks:
+        if track not in suite.tracks:
+            raise unknown("track", track, list(suite.tracks), "--config tracks")
+    request = Request(suite, source, arms, seeds, _flag(config.get("rerun", False)), results, tracks)
     for arm in arms:
-        for track in suite.tracks:
+        for track in tracks or suite.tracks:
             if arm != BASE and arm not in suite.tracks[track].skip_arms:
                 resolve(suite, arm, track, seeds[0])
     return request

@@ -1,4 +1,4 @@
-"""What `--config suite= methods= seeds= rerun=` asks for, in every form Snakemake hands it over."""
+"""What `--config suite= methods= seeds= tracks= rerun=` asks for, in every form Snakemake hands it over."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ def test_restriction_touches_training_only(root: Path):
     assert base == {0, 1}, "the base is evaluated on the suite's own seeds"
 
 
+@pytest.mark.parametrize("given", ["more", ["more"], "more,more"])
+def test_tracks_restrict_training_and_evaluation(root: Path, given):
+    request = ask(tracks=given)
+    assert {run.track for run in request.runs} == {"more"} == {e.track for e in request.evaluations}
+    assert request.tracks == ("more",)
+
+
 def test_any_registered_arm_may_be_asked_for(root: Path):
     assert {run.arm for run in ask(methods="alpha@wide").runs} == {"alpha@wide"}
 
@@ -58,6 +65,7 @@ def test_any_registered_arm_may_be_asked_for(root: Path):
 @pytest.mark.parametrize(("config", "said"), [
     ({"sed": 1}, "--config: unknown key 'sed' (did you mean 'seeds'?)"),
     ({"seeds": "a"}, "--config seeds: 'a' is not a seed"),
+    ({"tracks": "maht"}, "--config tracks: unknown track 'maht' (did you mean 'math'?)"),
     ({"seeds": 0.5}, "'0.5' is not a seed"),
     ({"seeds": -1}, "'-1' is not a seed"),
     ({"seeds": "1e3"}, "'1e3' is not a seed"),

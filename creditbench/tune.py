@@ -37,7 +37,8 @@ def tune(
     if seed in suite.seeds:
         raise BadInput(f"seed {seed}: is one of the suite's; tuning must not see seeds that a table uses")
     folder = Path(results) / suite.name / "tuning"
-    rows = []
+    # Trials of earlier calls stay in the log: a budget that forgets its trials is not a budget.
+    rows = {(row["arm"], float(row["lr"]), int(row["seed"])): row for row in _read(folder / f"trials.{track}.csv")}
     for arm in arms:
         for rate in rates:
             spec = resolve(suite, arm, track, seed)
@@ -46,9 +47,9 @@ def tune(
             run = train(spec, results, out=place / "run", engine=engine_of(spec.settings))
             score = _score(suite, track, seed, run, place, results)
             row = {"track": track, "arm": arm, "lr": rate, "seed": seed, **score}
-            rows.append(row)
+            rows[arm, float(rate), seed] = row
             report(f"{track} {arm} lr {rate:g}: dev {row['dev_score']:.4f}")
-            _write(folder / f"trials.{track}.csv", rows)
+            _write(folder / f"trials.{track}.csv", list(rows.values()))
     return folder / f"trials.{track}.csv"
 
 
@@ -67,6 +68,13 @@ def _score(suite: Suite, track: str, seed: int, run: Path, place: Path, results:
     avg = next(v for k, v in values.items() if k.startswith("avg@"))
     solved = max((v for k, v in values.items() if k.startswith("pass@")), default=avg)
     return {"dev_score": avg, "dev_pass": solved, "mean_tokens": metrics["mean_tokens"]}
+
+
+def _read(path: Path) -> list[dict]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _write(path: Path, rows: Sequence[dict]) -> None:

@@ -1,0 +1,63 @@
+"""Equal tuning: every arm gets the same trials, all are kept, and no seed of a table is used."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from creditbench import tune as tuning
+from creditbench.errors import BadInput
+from creditbench.suite import load_suite
+
+SCORES = {("grpo", 1e-4): 0.5, ("grpo", 3e-4): 0.7, ("cast", 1e-4): 0.2, ("cast", 3e-4): 0.1}
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    """Training and scoring replaced by a table of scores; what was asked for is kept."""
+    asked = []
+
+    def train(spec, results, out, engine):
+        asked.append((spec.arm, spec.settings.lr, spec.seed, out))
+        return out
+
+    def score(suite, track, seed, run, place, results):
+        arm, lr = run.parts[-3], float(run.parts[-2].removeprefix("lr"))
+        return {"dev_score": SCORES[arm, lr], "dev_pass": 0.9, "mean_tokens": 30.0}
+
+    monkeypatch.setattr(tuning, "train", train)
+    monkeypatch.setattr(tuning, "_score", score)
+    return asked
+
+
+def read(path: Path) -> list[dict]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_arm_gets_the_whole_grid_and_earlier_trials_stay(tmp_path: Path, trials):
+    suite = load_suite("tiny")
+    path = tuning.tune(suite, "math", ["grpo"], [1e-4, 3e-4], tmp_path, report=lambda line: None)
+    assert tuning.tune(suite, "math", ["cast"], [1e-4, 3e-4], tmp_path, report=lambda line: None) == path
+    rows = read(path)
+    assert {(row["arm"], float(row["lr"])): float(row["dev_score"]) for row in rows} == SCORES
+    assert {int(row["seed"]) for row in rows} == {tuning.TUNING_SEED}
+    assert [(arm, lr) for arm, lr, _, _ in trials] == list(SCORES)
+    assert {seed for _, _, seed, _ in trials}.isdisjoint(suite.seeds)
+    assert len({out for *_, out in trials}) == 4, "each trial has a folder of its own"
+
+
+def test_a_repeated_trial_replaces_its_row(tmp_path: Path, trials, monkeypatch):
+    suite = load_suite("tiny")
+    tuning.tune(suite, "math", ["grpo"], [1e-4], tmp_path, report=lambda line: None)
+    monkeypatch.setitem(SCORES, ("grpo", 1e-4), 0.6)
+    rows = read(tuning.tune(suite, "math", ["grpo"], [1e-4], tmp_path, report=lambda line: None))
+    assert [float(row["dev_score"]) for row in rows] == [0.6]
+
+
+def test_seeds_of_the_tables_are_refused(tmp_path: Path, trials):
+    with pytest.raises(BadInput, match="seed 0: is one of the suite's"):
+        tuning.tune(load_suite("tiny"), "math", ["grpo"], [1e-4], tmp_path, seed=0)
+    assert trials == []

@@ -45,7 +45,11 @@ class Step:
 
 
 class Environment(Protocol):
-    """A multi-turn task. Replays exactly from (item, seed, actions)."""
+    """A multi-turn task. Replays exactly from (item, seed, actions).
+
+    Optional attributes: `admissible`, the actions it accepts now, and `deadline_s`, within which it promises to answer
+    or raise (it bounds its own steps; see `creditbench.envs`).
+    """
 
     def reset(self, item: Item, seed: int) -> str:
         """Start an episode and return the first observation ("" when the prompt already says it all)."""
@@ -147,13 +151,17 @@ def read_yaml(path: Path) -> Any:
 
 
 def validated(model: type[BaseModel], data: Any, where: str) -> Any:
-    """Validate `data` by a pydantic model; the first problem becomes one `BadInput` line with the nearest key."""
+    """Validate `data` by a pydantic model; one problem becomes one `BadInput` line, an unknown key before all others.
+
+    A misspelt key is reported as such, not as the field that is missing because of it.
+    """
     if not isinstance(data, Mapping):
         raise BadInput(f"{where}: expected a mapping of fields, got {type(data).__name__}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()
+        first = next((problem for problem in found if problem["type"] == "extra_forbidden"), found[0])
         field = ".".join(str(part) for part in first["loc"]) or "(top level)"
         if first["type"] == "extra_forbidden":
             names = _fields_at(model, first["loc"][:-1])

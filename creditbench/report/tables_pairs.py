@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.special import fdtrc
-
 from creditbench.records.paths import split_arm
 from creditbench.report.tables_load import BASE, REFERENCE, Group
 from creditbench.stats import (
@@ -19,13 +17,11 @@ from creditbench.stats import (
     all_pairs,
     compare,
     holm,
+    pooled_against_base,
     pooled_seed_variance,
     pooled_test,
 )
 from creditbench.stats import arm as as_arm
-from creditbench.stats.arms import ZERO_VARIANCE, sampling_variance
-from creditbench.stats.result import cautious_df, t_result, too_few_seeds
-from creditbench.stats.variance import NOISIER
 
 Row = dict[str, Any]
 FAMILIES = ("base", "grpo", "placebo", "all")
@@ -82,39 +78,8 @@ def _test(
     y_a, y_b = known[a], known[b]
     if estimand != FIXED_SET or pool is None:
         return compare(y_a, y_b, estimand=estimand, b_is_base=b == BASE), None, ""
-    if b == BASE:
-        return _pooled_against_base(y_a, y_b, pool)
-    both = pooled_test(y_a, y_b, pool)
+    both = pooled_against_base(y_a, y_b, pool) if b == BASE else pooled_test(y_a, y_b, pool)
     return (both.unpooled, None, both.why_not_pooled) if both.pooled is None else (both.pooled, both.unpooled, "")
-
-
-def _pooled_against_base(m: Arm, base: Arm, pool: SeedVariance) -> tuple[TestResult, TestResult | None, str]:
-    """`one_sample_against_base` with the pooled seed variance: V = s2_pool / S + V_base."""
-    own = compare(m, base, b_is_base=True)
-    if too_few_seeds(m.n_seeds):
-        return own, None, ""
-    if why := _not_pooled(m, pool):
-        return own, None, why
-    terms = [(pool.variance / m.n_seeds, pool.df), sampling_variance(base)]
-    variance = sum(v for v, _ in terms)
-    pooled = t_result(
-        FIXED_SET, m.score - base.score, variance, cautious_df(terms), m.n_seeds, base.n_seeds, level=0.95,
-        note=f"seed variance pooled over {len(pool.per_arm)} arms ({pool.note})",
-    )  # fmt: skip
-    return pooled, own, ""
-
-
-def _not_pooled(m: Arm, pool: SeedVariance) -> str:
-    """Why one trained arm's test may not use the pooled seed variance, or "" (the rules of `stats.pooled_test`)."""
-    if pool.heterogeneous:
-        return f"seed variances differ between arms ({pool.note})"
-    if pool.variance <= ZERO_VARIANCE:
-        return "the pooled seed variance is 0"
-    df = pool.df - (m.n_seeds - 1)
-    rest = (pool.variance * pool.df - m.seed_variance * (m.n_seeds - 1)) / df if df else m.seed_variance
-    if fdtrc(m.n_seeds - 1, max(df, 1), m.seed_variance / max(rest, ZERO_VARIANCE)) < NOISIER:
-        return "the arm varies more between its seeds than the other arms together"
-    return ""
 
 
 def _family_rows(
@@ -150,7 +115,7 @@ def _family_rows(
                 "p_unpooled": beside.p,
                 "ci_low_unpooled": beside.ci_low,
                 "ci_high_unpooled": beside.ci_high,
-                "note": "; ".join(text for text in (result.note, why) if text),
+                "note": "; ".join(text for text in (result.note, "" if why and why in result.note else why) if text),
             }
         )
     return rows

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.special import chdtrc, fdtrc
 
 from creditbench.errors import BadInput
-from creditbench.stats.arms import ZERO_VARIANCE, Arm, Refusal, arm, arms, same_problems
-from creditbench.stats.result import FIXED_SET, TestResult, t_result, too_few_seeds
-from creditbench.stats.tests import welch_on_seeds
+from creditbench.stats.arms import ZERO_VARIANCE, Arm, Refusal, arm, arms, same_problems, sampling_variance
+from creditbench.stats.result import FIXED_SET, TestResult, cautious_df, t_result, too_few_seeds
+from creditbench.stats.tests import one_sample_against_base, welch_on_seeds
 
 NOISIER = 0.2
 
@@ -171,13 +171,7 @@ def pooled_test(y_a: Any, y_b: Any, pool: SeedVariance, *, level: float = 0.95) 
     """
     a, b = arm(y_a, "y_a"), arm(y_b, "y_b")
     unpooled = welch_on_seeds(a, b, level=level)
-    why = too_few_seeds(a.n_seeds, b.n_seeds)
-    if pool.heterogeneous:
-        why = f"seed variances differ between arms ({pool.note}): pooling would favour the noisier arm"
-    elif pool.variance <= ZERO_VARIANCE:
-        why = "the pooled seed variance is 0"
-    why = why or _noisier(a, b, pool)
-    if why:
+    if why := too_few_seeds(a.n_seeds, b.n_seeds) or _withheld(pool, a, b):
         return PooledTest(unpooled, None, why)
     variance = pool.variance * (1 / a.n_seeds + 1 / b.n_seeds)
     note = f"seed variance pooled over {len(pool.per_arm)} arms ({pool.note})"
@@ -185,15 +179,41 @@ def pooled_test(y_a: Any, y_b: Any, pool: SeedVariance, *, level: float = 0.95) 
     return PooledTest(unpooled, out)
 
 
-def _noisier(a: Arm, b: Arm, pool: SeedVariance) -> str:
-    own = [(m.seed_variance, m.n_seeds - 1) for m in (a, b)]
+def pooled_against_base(y: Any, base: Any, pool: SeedVariance, *, level: float = 0.95) -> PooledTest:
+    """`one_sample_against_base`, and beside it V = s2_pool / S + V_base, where the pool's seed variance may be used.
+
+    `pool` must contain the trained arm; the rules that withhold it are those of `pooled_test`. Errors likewise.
+    """
+    m, b = arm(y, "y"), arm(base, "base")
+    unpooled = one_sample_against_base(m, b, level=level)
+    if why := too_few_seeds(m.n_seeds) or _withheld(pool, m):
+        return PooledTest(unpooled, None, why)
+    terms = [(pool.variance / m.n_seeds, pool.df), sampling_variance(b)]
+    variance = sum(v for v, _ in terms)
+    note = f"seed variance pooled over {len(pool.per_arm)} arms ({pool.note})"
+    df = cautious_df(terms)
+    out = t_result(FIXED_SET, m.score - b.score, variance, df, m.n_seeds, b.n_seeds, level=level, note=note)
+    return PooledTest(unpooled, out)
+
+
+def _withheld(pool: SeedVariance, *members: Arm) -> str:
+    """Why these arms may not be tested with the pooled seed variance, or ""."""
+    if pool.heterogeneous:
+        return f"seed variances differ between arms ({pool.note}): pooling would favour the noisier arm"
+    if pool.variance <= ZERO_VARIANCE:
+        return "the pooled seed variance is 0"
+    return _noisier(pool, *members)
+
+
+def _noisier(pool: SeedVariance, *members: Arm) -> str:
+    own = [(m.seed_variance, m.n_seeds - 1) for m in members]
     df = pool.df - sum(d for _, d in own)
     rest = pool.variance * pool.df - sum(v * d for v, d in own)
     if df < 0 or rest < -1e-9 * pool.variance * pool.df:
-        raise BadInput("pooled_test: the pool must contain both arms; build it from all arms of the benchmark")
+        raise BadInput("pooled test: the pool must contain the arms; build it from all arms of the benchmark")
     if df == 0:
         return ""
     rest = max(rest, ZERO_VARIANCE) / df
     if min(float(fdtrc(d, df, v / rest)) for v, d in own) < NOISIER:
-        return "one of the two arms varies more between its seeds than the other arms together"
+        return "an arm of the pair varies more between its seeds than the other arms together"
     return ""

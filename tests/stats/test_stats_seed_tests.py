@@ -12,6 +12,7 @@ from creditbench.stats import (
     compare,
     one_sample_against_base,
     paired_on_seeds,
+    pooled_against_base,
     pooled_seed_variance,
     pooled_test,
     score_interval,
@@ -155,7 +156,7 @@ def test_pooled_variance_and_test_against_scipy():
     assert pool.p == pytest.approx(sps.bartlett(*means).pvalue)
     assert pool.df == 2 + 3 + 4
     assert pool.variance == pytest.approx(sum(m.var(ddof=1) * (len(m) - 1) for m in means) / 9)
-    with pytest.raises(BadInput, match="must contain both arms"):
+    with pytest.raises(BadInput, match="must contain the arms"):
         pooled_test(np.array([0.0, 0.5, 1.0]), np.array([1.0, 0.4, 0.0]), pool)
     two = pooled_test(ys["a"], ys["b"], pooled_seed_variance({"a": ys["a"], "b": ys["b"]}, alpha=1e-9))
     want = sps.ttest_ind(means[0], means[1], equal_var=True)
@@ -183,3 +184,20 @@ def test_one_noisier_arm_is_not_pooled_although_bartlett_accepts():
     out = pooled_test(noisy["noisy"], calm["calm0"], pool)
     assert out.pooled is None and "varies more" in out.why_not_pooled
     assert pooled_test(calm["calm0"], calm["calm1"], pool).pooled.df == 14
+
+
+def test_pooled_against_base_by_hand():
+    calm = {f"calm{i}": np.array([0.50, 0.54, 0.46]) for i in range(6)}
+    base = np.array([[[1, 0, 0, 1]], [[0, 0, 1, 0]], [[1, 0, 0, 0]]])
+    out = pooled_against_base(calm["calm0"], base, pooled_seed_variance(calm))
+    v_base = (4 / 12 * 8 / 12) * 12 / 11 / 12  # one problem, 12 samples, 4 of them right
+    variance = 0.0016 / 3 + v_base  # the variance of (50, 54, 46) is 16
+    df = variance / (0.0016 / 3 / 12 + v_base / 11)
+    assert out.pooled.difference == pytest.approx(0.5 - 1 / 3)
+    assert out.pooled.p == pytest.approx(2 * sps.t.sf(abs(0.5 - 1 / 3) / np.sqrt(variance), df))
+    assert out.unpooled == one_sample_against_base(calm["calm0"], base)
+    noisy = {"noisy": np.array([0.50, 0.60, 0.40])}
+    withheld = pooled_against_base(noisy["noisy"], base, pooled_seed_variance(calm | noisy))
+    assert withheld.pooled is None and "varies more" in withheld.why_not_pooled
+    few = pooled_against_base(np.array([0.5, 0.6]), base, pooled_seed_variance(calm))
+    assert few.pooled is None and "train at least 3 seeds" in few.why_not_pooled

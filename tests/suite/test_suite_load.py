@@ -99,3 +99,12 @@ def test_arm_names_of_wrong_form(root: Path, name: str):
 def test_arm_parts(root: Path):
     assert parse_arm("alpha@wide+permuted")[1:] == ("alpha", "wide", "permuted")
     assert parse_arm("base")[1:] == ("base", "", "")
+
+
+def test_an_unknown_key_is_told_before_the_field_that_it_left_missing(root: Path):
+    from creditbench.benchmark import EvalProtocol, validated
+
+    with pytest.raises(BadInput, match=r"unknown key 'max_new_token' \(did you mean 'max_new_tokens'\?\)"):
+        validated(EvalProtocol, {"k": 0, "max_new_token": 5}, "protocol")
+    with pytest.raises(BadInput, match="field max_new_tokens: Field required"):
+        validated(EvalProtocol, {}, "protocol")

@@ -306,8 +306,10 @@ def collect(
     keep: Callable[[str, list[Sampled]], None] | None = None,
     comm: Comm = Comm(),
 ) -> Collected:
-    """Sample, grade and select until the step's prompts are full. Bounded; a set of uniform groups only is an error.
+    """Sample, grade and select until the step's prompts are full, or `method.refill` batches were generated.
 
+    The step then trains on the groups it has (`groups` of the curve counts them); with fewer groups than optimizer
+    steps, as in a set of uniform groups only, CheckFailed is raised.
     `stored` replays kept rollouts (determinism level D2) instead of sampling; `keep` stores new ones.
     """
     mine = comm.share(s.prompts_per_step)
@@ -339,6 +341,9 @@ def collect(
             kept = kept[:wanted]
             break
         if attempt >= method.refill:
+            # A model that has nearly solved its training set goes on with the groups that still teach it something.
+            if len(kept) >= s.updates_per_rollout:
+                break
             raise CheckFailed(
                 f"dynamic sampling: step {step} got {len(kept)} of {wanted} groups that are neither all correct nor "
                 f"all wrong after {attempt} generated batches; the training set is too easy or too hard for this model"

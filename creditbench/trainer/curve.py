@@ -60,6 +60,7 @@ def batch_row(collected: Collected, adv_B: Tensor, credit_BT: Tensor, live_BT: T
         "response_tokens": float(batch.tokens_B.double().mean()),
         "uniform_groups": collected.uniform_share,
         "generated_batches": float(collected.generated_batches),
+        "groups": float(batch.n_groups),
     }
     for outcome in OUTCOMES:
         row[f"outcome.{outcome}"] = sum(g.outcome == outcome for g in graded) / n

@@ -135,6 +135,16 @@ def test_dynamic_sampling_is_bounded():
         run(stored)
 
 
+def test_a_step_that_cannot_be_filled_goes_on_with_the_groups_it_has():
+    """One mixed group of the two wanted in ten batches: no run is lost because its model became too good."""
+    uniform = [group("all right", [1, 1]), group("all right too", [1, 1])]
+    stored = {"rollout": uniform, **{f"refill-{i}": uniform for i in range(1, 10)}}
+    stored["refill-4"] = [group("all right", [1, 1]), group("mixed", [1, 0])]
+    got = run(stored)
+    assert [item.id for item in got.batch.items] == ["mixed", "mixed"] and got.generated_batches == 10
+    assert got.generated_tokens == 40 * 4 and bool(got.keep_B.all())
+
+
 @pytest.mark.parametrize("micro_rows", [1, 3, 12])
 def test_token_mean_over_the_whole_optimizer_batch_under_accumulation(micro_rows):
     """Responses of 1 to 16 tokens: a mean per micro-batch would weigh tokens differently."""

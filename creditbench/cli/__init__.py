@@ -22,9 +22,9 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from creditbench.cli import develop, inspect, jobs, tables, tuning
+    from creditbench.cli import develop, environments, inspect, jobs, tables, tuning
 
-    for module in (inspect, jobs, tables, develop, tuning):
+    for module in (inspect, jobs, tables, develop, tuning, environments):
         module.register(app)
 
 

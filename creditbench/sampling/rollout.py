@@ -125,7 +125,11 @@ def rollout(
     prompts: token ids, or rendered prompts (text, or chat messages). With `environments` (one per prompt) each turn's
     text goes to the environment and its observation is appended to the context, until it says done or `max_turns`
     turns are over. All open episodes take a turn together; environments step in `workers` threads.
-    `max_context` ends an episode (`length`) before prompt + tokens + one more turn would exceed it.
+    An environment with `deadline_s` bounds its own steps (it may have to restart and replay); it gets that long.
+
+    History rule: none is cut. The whole conversation stays in the context, so that an episode is one sequence and each
+    token is trained in the context it was sampled in; an episode ends (`length`) before prompt + tokens + one more turn
+    would exceed `max_context` (default: the engine's `max_context`, where it has one).
 
     finish_reason: single-turn `stop` or `length`; with environments `stop` (done), `steps` (turns used up), `length`
     (context used up) or `error` (the environment raised, or one step took over `step_timeout` seconds;
@@ -142,7 +146,10 @@ def rollout(
             row.model_turn(generation, tokenizer.decode(generation.token_ids))
         return [row.episode() for row in rows]
     done: list[Episode] = []
-    with Stepper(workers, step_timeout) as stepper:
+    if max_context is None:
+        max_context = getattr(engine, "max_context", None)
+    patience = max([step_timeout, *(getattr(start.environment, "deadline_s", 0.0) for start in environments)])
+    with Stepper(workers, patience) as stepper:
         for start in range(0, len(prompts), engine.batch_rows):
             part = slice(start, start + engine.batch_rows)
             rows = _reset(stepper, prompts[part], environments[part], tokenizer)

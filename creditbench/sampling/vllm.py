@@ -118,6 +118,8 @@ class VLLMEngine:
             seed=0,
             **more,
         )
+        facts = getattr(self._llm, "model_config", None) or getattr(self._llm.llm_engine, "model_config", None)
+        self.max_context: int | None = getattr(facts, "max_model_len", None)
 
     def generate(self, prompts: Sequence[Ids], seeds: Sequence[int], params: SamplingParams) -> list[Generation]:
         """See `Engine.generate`. Batches are cut every `batch_rows` prompts, so that a resumed list cuts alike."""

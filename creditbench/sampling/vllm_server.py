@@ -78,6 +78,7 @@ class VLLMServer:
         atexit.register(self.close)
         self._await_start(start_seconds)
         self.version = str(self._call("/version", None)["version"])
+        self.max_context: int | None = self._call("/v1/models", None)["data"][0].get("max_model_len")
 
     def _await_start(self, seconds: float) -> None:
         end = time.monotonic() + seconds

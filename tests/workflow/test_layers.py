@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "creditbench"
 # Lower floors first. On one floor, rooms may use each other as long as there is no circle.
 FLOORS = (
     ("errors", "items", "versions", "seeds", "settings", "tokenizer", "rollouts", "records", "stats", "reported"),
-    ("divergences", "signals", "sandbox", "judge", "grading", "sampling", "shop", "gates"),
-    ("benchmark", "method", "placebos", "data"),
+    ("divergences", "signals", "sandbox", "judge", "grading", "sampling", "shop", "gates", "launch"),
+    ("benchmark", "method", "placebos", "data", "envs"),
     ("basemodel", "suite", "trainer", "trainer_trl", "evaluator"),
     ("report", "plan", "driver", "cluster", "replay", "compare", "verify", "doctor", "conformance", "schemas"),
     ("current", "pipeline", "publish", "tune"),

@@ -43,8 +43,20 @@ def make_pages(suite_name: str, results: Path) -> tuple[list[Path], Notes]:
     return paths, notes
 
 
+def make_reference(suite_name: str, results: Path, out: Path, command: str) -> tuple[Path, Notes]:
+    """Write the suite's raw outcomes and its main comparisons as one file to commit (`report.reference`).
+
+    Raises BadInput when there is nothing to publish.
+    """
+    from creditbench.report.reference import write_reference
+
+    _, tables, notes = _computed(suite_name, results)
+    return write_reference(tables, command, out), notes
+
+
 def _computed(suite_name: str, results: Path) -> tuple[Path, Tables, Notes]:
     from creditbench.report.tables import build_tables
+    from creditbench.report.tables_data import contamination_rows
     from creditbench.report.tables_verdicts import reported_plan
 
     suite = load_suite(suite_name)
@@ -56,6 +68,7 @@ def _computed(suite_name: str, results: Path) -> tuple[Path, Tables, Notes]:
         folder, metrics=asked.metrics, headline=asked.headline, allow=asked.allow,
         reported=reported_plan(suite, repo_root() / "results" / "reported"),
         not_run={name: dict(track.skip_arms) for name, track in suite.tracks.items()},
+        data=contamination_rows(suite, folder),
     )  # fmt: skip
     notes: Notes = {
         "blocked": list(tables.blocked),

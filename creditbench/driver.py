@@ -70,10 +70,12 @@ def _jobs_dir(results: Path | str) -> Path:
 
 
 @contextlib.contextmanager
-def job(results: Path | str, what: str, **facts: Any) -> Iterator[Callable[[str, int, int], None]]:
+def job(
+    results: Path | str, what: str, noted: bool = True, **facts: Any
+) -> Iterator[Callable[[str, int, int], None]]:
     """Note this process as a running job while the block runs; yields `report(phase, done, total)` for the display.
 
-    `facts` (JSON) say which job it is.
+    `facts` (JSON) say which job it is. Of a job's several processes only one is `noted`; all end with their driver.
     """
     pid = os.getpid()
     host = socket.gethostname()
@@ -89,7 +91,7 @@ def job(results: Path | str, what: str, **facts: Any) -> Iterator[Callable[[str,
 
     def report(phase: str, done: int, total: int) -> None:
         nonlocal said
-        if time.monotonic() - said >= 1.0:
+        if noted and time.monotonic() - said >= 1.0:
             said = time.monotonic()
             record["at"] = [phase, done, total]
             with contextlib.suppress(OSError):
@@ -99,7 +101,8 @@ def job(results: Path | str, what: str, **facts: Any) -> Iterator[Callable[[str,
         raise CheckFailed("the driver that started this job is gone; start the workflow again")
     if os.environ.get(DRIVER):
         threading.Thread(target=_watch_driver, daemon=True).start()
-    write()
+    if noted:
+        write()
     try:
         yield report
     finally:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from creditbench import driver
+from creditbench import driver, launch
 from creditbench.current import whole
 from creditbench.errors import BadInput
 from creditbench.items import digest_of
@@ -46,7 +46,7 @@ def train_run(
     """
     what = f"train {spec.arm} {spec.track} seed {spec.seed}"
     weight = relative_cost(spec.arm, spec.suite_class)
-    with driver.job(results, what, kind="train", weight=weight) as note:
+    with driver.job(results, what, noted=launch.is_main(), kind="train", weight=weight) as note:
         from creditbench.trainer import train
         from creditbench.trainer_trl import engine_of
 

@@ -15,12 +15,13 @@ from creditbench import cluster, driver
 from creditbench.current import current_eval, current_model, current_run
 from creditbench.errors import CheckFailed, CreditBenchError
 from creditbench.items import digest_of
+from creditbench.launch import options
 from creditbench.plan import relative_cost
 from creditbench.records import complete, read_json
+from creditbench.records.paths import TABLES
 from creditbench.suite import BASE, Evaluation, Request, Run, Suite, data_key, make_request, models_of
 
 Stage = Literal["base", "train", "evaluate", "tables"]
-TABLES = ("scores", "pairwise", "leaderboard", "verdicts", "cost", "budget")
 _held: list[Any] = []
 
 
@@ -140,7 +141,15 @@ class Rules:
     def resources(self, stage: Stage) -> dict[str, int]:
         """Snakemake resources of one job."""
         asked = self.suite.resources_of(stage)
-        return {"mem_mb": asked.mem_mb, "runtime": asked.runtime, "gpus": asked.gpus}
+        # A cluster starts one task per machine; a single machine is what it takes anyway.
+        machines = {"nodes": asked.nodes, "tasks": asked.nodes} if asked.nodes > 1 else {}
+        return {"mem_mb": asked.mem_mb, "runtime": asked.runtime, "gpus": asked.gpus, **machines}
+
+    @property
+    def processes(self) -> str:
+        """What `creditbench train` is told about its processes: one per accelerator, nothing for a single one."""
+        asked = self.suite.resources_of("train")
+        return options(asked.gpus, asked.shard)
 
 
 def ask(config: Mapping[str, Any]) -> Rules:

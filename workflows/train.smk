@@ -25,7 +25,7 @@ rule train:
         digest=lambda w: REQUEST.run_digest(w.arm, w.track, w.seed),
     shell:
         f"creditbench train {REQUEST.quoted} {{wildcards.arm:q}} {{wildcards.track:q}} --seed {{wildcards.seed}}"
-        " --then-evaluate > {log:q} 2>&1"
+        f"{REQUEST.processes} --then-evaluate > {{log:q}} 2>&1"
 
 
 # `rerun=true`: the same run once more, beside the old one, and what the two have in common.
@@ -45,7 +45,7 @@ rule retrain:
         **REQUEST.resources("train"),
     shell:
         f"creditbench train {REQUEST.quoted} {{wildcards.arm:q}} {{wildcards.track:q}} --seed {{wildcards.seed}}"
-        " --out $(dirname {output:q}) > {log:q} 2>&1"
+        f"{REQUEST.processes} --out $(dirname {{output:q}}) > {{log:q}} 2>&1"
 
 
 rule compare:

@@ -48,17 +48,28 @@ def train(
     seed: SeedOption = 0,
     then_evaluate: Annotated[bool, typer.Option(help="Evaluate in the same process; `evaluate` picks it up.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Another folder: a rerun beside the old run.")] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Started by torchrun, one per accelerator.")] = 1,
+    shard: Annotated[bool, typer.Option("--shard", help="Deal the policy over the processes (FSDP2).")] = False,
     results: Results = RESULTS,
 ) -> None:
     """Train one run: an arm on a track with a seed. Resumes from its last checkpoint."""
-    from creditbench import pipeline
+    from creditbench import launch, pipeline
     from creditbench.cli.progress import counter
+    from creditbench.errors import BadInput
     from creditbench.suite import load_suite, resolve
 
     loaded = load_suite(suite)
     spec = resolve(loaded, arm, track, seed)
-    shown = counter(f"{arm} {track} seed {seed}")
-    print(pipeline.train_run(loaded, spec, results, then_evaluate, shown, out))
+    if shard and processes == 1:
+        raise BadInput("--shard: expected --processes of at least 2")
+    if processes > 1 and not launch.inside():
+        words = ["train", suite, arm, track, "--seed", str(seed), "--results", str(results)]
+        words += [] if out is None else ["--out", str(out)]
+        launch.become(processes, shard, [*words, "--processes", str(processes)])
+    shown = counter(f"{arm} {track} seed {seed}") if launch.is_main() else None
+    made = pipeline.train_run(loaded, spec, results, then_evaluate and processes == 1, shown, out)
+    if launch.is_main():
+        print(made)
 
 
 def evaluate(

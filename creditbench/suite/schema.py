@@ -59,12 +59,24 @@ class ModelRef(Frozen):
 
 
 class Resources(Frozen):
-    """What one job may use; read by cluster executors, `gpus` also by the local scheduler."""
+    """What one job may use; read by cluster executors, `gpus` also by the local scheduler.
+
+    A training job starts one process per accelerator (`torchrun`); `shard` deals the policy over them (FSDP2). On a
+    cluster `gpus` counts those of all its `nodes`. None of this is part of a run's identity.
+    """
 
     threads: int = Field(1, ge=1)
     mem_mb: int = Field(2000, ge=1)
     runtime: int = Field(60, ge=1, description="minutes")
     gpus: int = Field(0, ge=0)
+    nodes: int = Field(1, ge=1, description="machines of a training job; more than one needs Slurm")
+    shard: bool = Field(False, description="deal the policy's weights over the processes (FSDP2)")
+
+    @model_validator(mode="after")
+    def _dealt_evenly(self) -> Resources:
+        if self.nodes > 1 and (self.gpus == 0 or self.gpus % self.nodes):
+            raise ValueError(f"gpus: {self.gpus} cannot be dealt to {self.nodes} nodes evenly")
+        return self
 
 
 class Verdicts(Frozen):

@@ -47,6 +47,14 @@ class Comm:
         dist.all_gather_object(parts, x.detach().cpu())
         return torch.cat([p for p in parts if p is not None]).to(x.device)
 
+    def sum_counts(self, counts: dict[str, float]) -> dict[str, float]:
+        """Each number summed over processes (all must have the same keys)."""
+        if self.world == 1:
+            return counts
+        total = torch.tensor(list(counts.values()), dtype=torch.float64)
+        dist.all_reduce(total)
+        return dict(zip(counts, total.tolist(), strict=True))
+
     def mean_rows(self, row: dict[str, float]) -> dict[str, float]:
         """Mean of each number over processes, of `*.max` and `*.min` the extreme (rows must have the same keys)."""
         if self.world == 1:
@@ -84,7 +92,10 @@ def connect(expected: int | None = None) -> Comm:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not dist.is_initialized():
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+            here, there = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+            if here > there:
+                raise BadInput(f"processes: {here} on this machine, which has {there} accelerators")
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         # Counts and statistics live on the CPU, gradients where the model is: each device type has its own backend.
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     comm = Comm(dist.get_rank(), dist.get_world_size()) if world > 1 else Comm()

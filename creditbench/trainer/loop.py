@@ -47,6 +47,16 @@ class Ledger:
     optimizer_steps: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def counts(self) -> dict[str, float]:
+        """What every process counts of its own share."""
+        return {k: v for k, v in vars(self).items() if k.endswith("_tokens") or k == "extra_forwards"}
+
+    def add_others(self, before: dict[str, float], comm: Comm) -> None:
+        """Make what was counted since `before` the count of all processes."""
+        here = {k: v - before[k] for k, v in self.counts().items()}
+        for k, total in comm.sum_counts(here).items():
+            setattr(self, k, int(before[k] + total))
+
     @contextmanager
     def phase(self, name: str):
         """Add the block's wall time to phase `name`."""
@@ -214,7 +224,7 @@ def count_passes(ledger: Ledger, method: Method, batch: RolloutBatch, ready: dic
 def train_step(setup: Setup, state: State) -> tuple[dict[str, float], list[dict]]:
     """One step: rollouts, credit, updates. Returns the curve's row and the trace's entries."""
     s, method, ledger = setup.settings, setup.method, state.ledger
-    before = dict(ledger.seconds)
+    before, counted = dict(ledger.seconds), ledger.counts()
     with ledger.phase("rollout"):
         state.engine.wake()
         state.engine.update_weights(state.model)
@@ -256,8 +266,10 @@ def train_step(setup: Setup, state: State) -> tuple[dict[str, float], list[dict]
     ledger.generated_tokens += collected.generated_tokens
     ledger.env_tokens += int(work.batch.length_B.sum() - collected.batch.tokens_B.sum())
     ledger.trained_tokens += tally.trained_tokens
+    tally = tally.of_all(setup.comm)
     ledger.rollout_batches += collected.generated_batches
     ledger.optimizer_steps = state.optimizer_step
+    ledger.add_others(counted, setup.comm)
     row = batch_row(collected, work.adv_B, work.credit_BT, work.live_BT, work.signals)
     n = max(tally.tokens, 1.0)
     row.update(
@@ -270,7 +282,7 @@ def train_step(setup: Setup, state: State) -> tuple[dict[str, float], list[dict]
             "grad_norm": sum(norms) / max(len(norms), 1),
             "log_grad_norm": sum(math.log(max(x, 1e-30)) for x in norms) / max(len(norms), 1),
             "lr": lr,
-            "generated_tokens": float(collected.generated_tokens),
+            "generated_tokens": setup.comm.sum(float(collected.generated_tokens)),
             "trained_tokens": float(tally.trained_tokens),
         }
     )

@@ -16,6 +16,7 @@ import torch
 
 from creditbench.benchmark import get_benchmark
 from creditbench.errors import BadInput, CheckFailed
+from creditbench.launch import PROCESSES, SHARD
 from creditbench.method import Method, get_method
 from creditbench.placebos import seams
 from creditbench.records import DataRef as DataFacts
@@ -55,8 +56,6 @@ from creditbench.versions import TRAINER_VERSION
 Report = Callable[[int, int, dict[str, float]], None]
 Engine = Callable[[Setup, State, Path], list[dict[str, float]]]
 LOCK_PATIENCE = 600.0
-SHARD = "CREDITBENCH_SHARD"
-"""Set to 1 under torchrun, the policy is dealt over the processes (FSDP2); like their number, no part of the run."""
 
 
 def train(
@@ -75,7 +74,7 @@ def train(
     replays kept rollouts (level D2), `engine` runs the steps instead of our loop. Raises BadInput, CheckFailed.
     """
     results = Path(results)
-    comm = connect(int(os.environ["CREDITBENCH_PROCESSES"]) if "CREDITBENCH_PROCESSES" in os.environ else None)
+    comm = connect(int(os.environ[PROCESSES]) if PROCESSES in os.environ else None)
     folder = out or run_dir(results, spec.suite, spec.arm, spec.track, spec.seed)
     started = now()
     limit_threads()
@@ -210,7 +209,7 @@ def open_run(spec: RunSpec, results: Path, comm: Comm, work: Path, stored: Path 
         track=spec.track,
         seed=spec.seed,
     )
-    store = RolloutStore(stored) if stored else None
+    store = RolloutStore(stored, rank=comm.rank) if stored else None
     keeper = RolloutStore(work / "rollouts", rank=comm.rank) if s.store_rollouts else None
     setup = Setup(
         source=source,
@@ -301,7 +300,7 @@ def write_run(
         curve = read_lines(work / CURVE_LINES)
         write_parquet(private / "curve.parquet", curve_table(curve))
         write_parquet(private / "trace.parquet", pa.Table.from_pylist(read_lines(work / TRACE_LINES)))
-        write_json(private / "cost.json", cost(state, spec).model_dump(mode="json"))
+        write_json(private / "cost.json", cost(state, spec, setup.comm).model_dump(mode="json"))
         write_json(private / "config.json", spec.model_dump(mode="json"))
         files = ["curve.parquet", "trace.parquet", "cost.json", "config.json"]
         if (work / "rollouts").is_dir():
@@ -309,7 +308,6 @@ def write_run(
             files += [p.relative_to(private).as_posix() for p in sorted((private / "rollouts").iterdir())]
         files += [p.relative_to(private).as_posix() for p in sorted((private / "model").rglob("*")) if p.is_file()]
         parents = {"base": facts["base"]} | ({"teacher": facts["teacher"]} if facts["teacher"] else {})
-        deterministic = not torch.cuda.is_available() and torch.get_num_threads() == 1 and setup.comm.world == 1
         manifest = new_manifest(
             "run",
             config=spec.model_dump(mode="json"),
@@ -326,13 +324,22 @@ def write_run(
             method_digest=facts["method_digest"],
             trainer_version=str(TRAINER_VERSION),
             threads=torch.get_num_threads(),
-            determinism="D3" if deterministic and setup.settings.engine != "vllm" else "D1",
+            determinism=level(setup.settings, setup.comm),
             seeds={"run": spec.seed},
             sandbox=getattr(setup.source.benchmark.module, "sandbox_mode", lambda: "none")(),
             parents=parent_digests(parents),
             notes=mismatch_notes(curve),
         )
         write_manifest(private, manifest, files)
+
+
+def level(s: TrainSettings, comm: Comm) -> str:
+    """Determinism level: D3 the same bits end to end, D2 the same updates from kept rollouts, D1 data order."""
+    if torch.cuda.is_available() or torch.get_num_threads() != 1 or comm.world > 1:
+        return "D1"
+    if s.engine != "vllm":
+        return "D3"
+    return "D2" if s.store_rollouts else "D1"
 
 
 def save_model(model: Any, base: Path, folder: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
@@ -347,7 +354,7 @@ def save_model(model: Any, base: Path, folder: Path, weights: dict[str, torch.Te
             shutil.copy(path, folder / path.name)
 
 
-def cost(state: State, spec: RunSpec) -> Cost:
+def cost(state: State, spec: RunSpec, comm: Comm = Comm()) -> Cost:
     """The run's cost record; FLOPs by the formula that the record names."""
     ledger = state.ledger
     counted = {k: v for k, v in vars(ledger).items() if k != "seconds"}
@@ -359,5 +366,5 @@ def cost(state: State, spec: RunSpec) -> Cost:
     flops += 6.0 * body * passes * (ledger.prompt_tokens + ledger.trained_tokens + ledger.env_tokens)
     wall = ledger.seconds.get("wall", 0.0)
     phases = {k: v for k, v in ledger.seconds.items() if k != "wall"}
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = comm.world if torch.cuda.is_available() else 0
     return Cost(**counted, flops=flops, seconds=phases, wall_seconds=wall, gpu_hours=wall * gpus / 3600)

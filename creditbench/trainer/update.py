@@ -60,6 +60,11 @@ class Tally:
     gap_max: float = 0.0
     gap_kl: float = 0.0
 
+    def of_all(self, comm: Comm) -> Tally:
+        """The sums of all processes (of a maximum, this process's own: rows of the curve take the extreme)."""
+        own = {k: v for k, v in vars(self).items() if k != "gap_max"}
+        return Tally(**comm.sum_counts(own), gap_max=self.gap_max)  # pyright: ignore[reportArgumentType]
+
 
 def denominators(work: Work, rows: Sequence[int], s: TrainSettings, comm: Comm) -> Denominators:
     """Counts over the whole optimizer batch, all processes."""

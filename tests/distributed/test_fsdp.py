@@ -1,6 +1,7 @@
 """FSDP2 on two processes (gloo, CPU) makes the step of one process: loss, gradients, norm, weights, checkpoint."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from creditbench.errors import BadInput
-from creditbench.trainer.comm import Comm, connect
+from creditbench.trainer.comm import Comm
 from creditbench.trainer.fsdp import shard
 from tests.distributed.one_step import CASES, LR, results
 from tests.vllm.conftest import random_policy
@@ -67,13 +68,6 @@ def test_sharding_needs_a_process_group():
         shard(random_policy())
 
 
-def test_another_number_of_processes_than_asked_for_is_refused(monkeypatch):
-    """accelerate launch --num_processes 2 starts one on a CPU, without a word."""
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with pytest.raises(BadInput, match="expected 2, got 1; start the run with torchrun"):
-        connect(2)
-
-
 SLOW = pytest.mark.slow
 
 
@@ -86,10 +80,10 @@ SLOW = pytest.mark.slow
     ],
 )
 def test_a_sharded_run_writes_the_record_of_a_run_alone(tmp_path, arm, extra):
-    """Three steps through `train`, checkpoints included: same rollouts, same weights to rounding, one record."""
+    """Three steps by the rule's command, checkpoints included: same rollouts, same weights to rounding, one record."""
     from safetensors.torch import load_file
 
-    from creditbench.records import read_manifest, read_parquet
+    from creditbench.records import read_json, read_manifest, read_parquet
     from tests.distributed import whole_run
 
     folders = {}
@@ -99,22 +93,22 @@ def test_a_sharded_run_writes_the_record_of_a_run_alone(tmp_path, arm, extra):
         text = whole_run.SUITE.replace("micro_rows: 8}", f"micro_rows: 8, lora_r: {extra.get('lora_r', 0)}}}")
         (results / "sharded.yaml").write_text(text)
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": ""}
-        words = [sys.executable]
+        words = [sys.executable, "tests/distributed/whole_run.py", str(results), arm]
         if name == "sharded":
-            env |= {"CREDITBENCH_SHARD": "1", "CREDITBENCH_PROCESSES": "2"}
-            words += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        done = subprocess.run(
-            [*words, "tests/distributed/whole_run.py", str(results), arm],
-            env=env, capture_output=True, text=True, timeout=250,
-        )  # fmt: skip
+            shutil.copytree(tmp_path / "alone" / "models", results / "models")
+            words = [sys.executable, "-m", "creditbench", "train", str(results / "sharded.yaml"), arm, "math"]
+            words += ["--results", str(results), "--processes", "2", "--shard", "--then-evaluate"]
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=250)
         assert done.returncode == 0, done.stderr[-3000:]
         folders[name] = results / "sharded" / "runs" / arm / "math" / "seed0"
     alone, sharded = folders["alone"], folders["sharded"]
     a, b = (read_parquet(f / "curve.parquet").to_pylist() for f in (alone, sharded))
     assert len(a) == len(b) == 3
     for left, right in zip(a, b, strict=True):
-        for column in ("grad_norm", "reward", "lr"):
+        for column in ("grad_norm", "reward", "lr", "loss", "entropy", "generated_tokens", "trained_tokens"):
             assert right[column] == pytest.approx(left[column], rel=1e-6), column
     for name, w in load_file(alone / "model" / "model.safetensors").items():
         assert torch.allclose(load_file(sharded / "model" / "model.safetensors")[name], w, rtol=0, atol=1e-6), name
     assert read_manifest(sharded).key == read_manifest(alone).key
+    costs = [{k: v for k, v in read_json(f / "cost.json").items() if "seconds" not in k} for f in (alone, sharded)]
+    assert costs[0]["generated_tokens"] > 0 and costs[0] == costs[1]

@@ -1,4 +1,4 @@
-"""Train one run of a small suite, alone or under torchrun (CREDITBENCH_SHARD=1). Usage: whole_run.py RESULTS ARM."""
+"""Train one run of a small suite. Usage: whole_run.py RESULTS ARM."""
 
 import os
 import sys

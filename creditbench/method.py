@@ -15,7 +15,7 @@ never asks which method it runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -183,6 +183,11 @@ class Setting(BaseModel):
     choices: list[Any] | None = None
 
 
+MATCHED = "matched"
+"""Variant of the matched view: slots 1, 2, 4, 5 are GRPO's, so that only credit varies (DESIGN section 4)."""
+SLOTS = "slots"
+"""Setting of every method: `slots: grpo` puts GRPO's into slots 1, 2, 4 and 5; credit, signals, teachers stay."""
+
 Placebo = Literal["permuted", "response-mean", "permuted-gap", "wrong-context"]
 
 
@@ -208,7 +213,7 @@ class MethodCard(BaseModel):
     extra_forwards: str = "0"
     placebos: list[Placebo] = Field(default_factory=list)
     multiplicative: bool = Field(False, description="no token's credit opposes its response's advantage (tested)")
-    matched: bool = Field(True, description="whether a matched view (only credit varies) exists")
+    unmatched: str = Field("", description=f"why there is no variant `{MATCHED}`; empty where there is one")
     reported: list[str] = Field(default_factory=list)
 
 
@@ -221,6 +226,13 @@ class Registered:
     card: MethodCard
     build: Callable[[Any], Method]
 
+    @property
+    def matched_view(self) -> str:
+        """The arm of the matched view, or why there is none."""
+        if MATCHED in self.card.variants:
+            return f"{self.name}@{MATCHED}"
+        return f"none: {self.card.unmatched or 'not declared'}"
+
     def own_defaults(self, suite_class: str) -> dict[str, Any]:
         """Values of the method's own settings: the paper's, overlaid by the card's defaults for the suite class."""
         own = {key: setting.paper for key, setting in self.card.own_settings.items()}
@@ -228,7 +240,10 @@ class Registered:
 
     def method(self, own: Mapping[str, Any]) -> Method:
         """Build the method from its own settings. Raises BadInput for an unknown key or a value not allowed."""
-        known = self.card.own_settings
+        known, slots = self.card.own_settings, own.get(SLOTS)
+        if slots not in (None, "grpo"):
+            raise BadInput(f"{self.name}: setting {SLOTS!r} is {slots!r}, expected 'grpo' or nothing")
+        own = {key: value for key, value in own.items() if key != SLOTS}
         for key, value in own.items():
             if key not in known:
                 raise unknown("setting", key, known, f"{self.folder / 'card.yaml'}: own_settings")
@@ -242,7 +257,9 @@ class Registered:
         method = self.build(SimpleNamespace(**values))
         if not isinstance(method, Method):
             raise BadInput(f"{self.folder / 'method.py'}: build() returned {type(method).__name__}, expected Method")
-        return method
+        plain = Method()
+        taken = {"select", "advantage", "surrogate", "aggregate", "refill"} if slots else set()
+        return replace(method, **{field: getattr(plain, field) for field in taken})
 
 
 def method_names(root: Path | None = None) -> list[str]:

@@ -34,13 +34,14 @@ def _flat(row: dict[str, Any]) -> dict[str, str]:
 def _methods() -> list[dict[str, Any]]:
     from creditbench.method import get_method, method_names
 
-    cards = [(name, get_method(name).card) for name in method_names()]
+    found = [get_method(name) for name in method_names()]
     return [
         {
-            "name": name, "paper": card.paper.id, "cost": card.cost, "privileged": card.privileged,
-            "variants": sorted(card.variants), "placebos": list(card.placebos), "title": card.title,
+            "name": one.name, "paper": one.card.paper.id, "cost": one.card.cost, "privileged": one.card.privileged,
+            "variants": sorted(one.card.variants), "placebos": list(one.card.placebos), "matched": one.matched_view,
+            "title": one.card.title,
         }
-        for name, card in cards
+        for one in found
     ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from creditbench.conformance.synthetic import (
     work_of,
 )
 from creditbench.errors import CheckFailed, CreditBenchError
-from creditbench.method import Method, Registered, get_method
+from creditbench.method import MATCHED, Method, Registered, get_method
 from creditbench.rollouts import RolloutBatch
 from creditbench.settings import TrainSettings
 from creditbench.signals import TeacherLogp
@@ -73,6 +73,7 @@ def check_method(name: str, root: Path | None = None) -> list[Check]:
         ("declared sign rule holds", sign_rule),
         ("declared placebos change the run", placebos),
         ("declared reduction is bit-equal in float64", lambda r: reduction(r, root)),
+        ("matched view keeps GRPO's other slots", lambda r: matched_view(r, root)),
         ("two optimizer steps train", trains),
     ]
     return [_run(title, check, registered) for title, check in checks]
@@ -333,6 +334,37 @@ def reduction(registered: Registered, root: Path | None) -> str:
         if not pair[0][1].equals(pair[1][1]):
             raise _fail(f"loss or gradient differs from {claim.method}'s by {pair[0][1].distance(pair[1][1]):.1e}")
     return f"{claim.method} {claim.settings or ''}".strip()
+
+
+def matched_view(registered: Registered, root: Path | None) -> str:
+    """In the matched view slots 1, 2, 4, 5 are GRPO's bit for bit, and what GRPO leaves silent stays silent."""
+    card, found = registered.card, registered.card.variants.get(MATCHED)
+    if (found is None) is not bool(card.unmatched):
+        raise _fail(f"expected either a variant `{MATCHED}` or `unmatched: why there is none`")
+    if found is None:
+        return registered.matched_view
+    if moved := sorted(TRAINER_KEYS & set(found)):
+        raise _fail(f"variants.{MATCHED}: {moved[0]} is the suite's to set, alike for all arms")
+    grpo_card = get_method("grpo", root)
+    grpo = grpo_card.method(grpo_card.own_defaults("real"))
+    for suite_class in ("tiny", "real"):
+        mine = registered.method({**registered.own_defaults(suite_class), **found})
+        for field in ("surrogate", "aggregate", "refill", "distill"):
+            if getattr(mine, field) != getattr(grpo, field):
+                raise _fail(f"{field}: {getattr(mine, field)}, GRPO's is {getattr(grpo, field)}")
+        # Rewards between 0 and 1 and truncated rows too: both may reach slots 1 and 2.
+        graded = _mixed(truncated=(2, 9))
+        graded = graded.with_reward(graded.reward_B * torch.linspace(0.4, 1, graded.n_rows, dtype=torch.float64))
+        for batch in (_mixed(), graded):
+            works = [work_of(_model(), method, batch, external=_model(5)) for method in (mine, grpo)]
+            chosen = [method.select(batch) for method in (mine, grpo)]
+            pairs = {"select": zip(*chosen, strict=True), "advantage": [(works[0].adv_B, works[1].adv_B)]}
+            for slot, values in pairs.items():
+                if not all(torch.equal(a, b) for a, b in values):
+                    raise _fail(f"{slot} is not GRPO's")
+            if bool(works[0].credit_BT[works[1].adv_B == 0].any()):
+                raise _fail("credit where GRPO's advantage is 0: that is an advantage of its own")
+    return registered.matched_view
 
 
 def trains(registered: Registered) -> str:

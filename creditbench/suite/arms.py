@@ -36,11 +36,13 @@ def parse_arm(name: str, where: str = "") -> Arm:
         if name != BASE:
             raise BadInput(f"{prefix}arm {name!r}: the untrained base has no variants and no placebos")
         return arm
-    from creditbench.method import get_method, method_names
+    from creditbench.method import MATCHED, get_method, method_names
 
     if arm.method not in method_names():
         raise unknown("method", arm.method, [*method_names(), BASE], where)
     card = get_method(arm.method).card
+    if arm.variant == MATCHED and card.unmatched:
+        raise BadInput(f"{prefix}arm {name!r}: {arm.method} has no matched view: {card.unmatched}")
     if arm.variant and arm.variant not in card.variants:
         raise unknown(f"variant of {arm.method}", arm.variant, card.variants, where)
     if arm.placebo and arm.placebo not in card.placebos:
@@ -51,19 +53,25 @@ def parse_arm(name: str, where: str = "") -> Arm:
 def resolve_settings(arm: Arm, layers: Mapping[str, Mapping[str, Any]], suite_class: str, where: str) -> TrainSettings:
     """Merge settings for one arm: suite < track < card defaults < variant < per-arm overrides.
 
+    The matched view takes the trainer's settings from the suite alone, as GRPO does: the card's defaults for them
+    (CAST masks truncated responses) are part of `as-published`.
+
     layers: `settings`, `track` (trainer's keys only) and `override` (trainer's and the method's keys), as the suite
     file has them. Raises BadInput for an unknown key, naming `where` and the nearest known one.
     """
-    from creditbench.method import get_method
+    from creditbench.method import MATCHED, SLOTS, get_method
 
     registered = get_method(arm.method)
     card = registered.card
     source = str(registered.folder / "card.yaml")
-    own_keys = frozenset(card.own_settings)
+    own_keys = frozenset({*card.own_settings, SLOTS})
+    defaults = dict(dict(card.defaults).get(suite_class, {}))  # pyright: ignore
+    if arm.variant == MATCHED:
+        defaults = {key: value for key, value in defaults.items() if key not in TRAINER_KEYS}
     ordered = [
         (layers.get("settings", {}), f"{where}: settings", TRAINER_KEYS),
         (layers.get("track", {}), f"{where}: settings of the track", TRAINER_KEYS),
-        (dict(card.defaults).get(suite_class, {}), f"{source}: defaults.{suite_class}", TRAINER_KEYS | own_keys),  # pyright: ignore
+        (defaults, f"{source}: defaults.{suite_class}", TRAINER_KEYS | own_keys),
         (card.variants.get(arm.variant, {}), f"{source}: variants.{arm.variant}", TRAINER_KEYS | own_keys),
         (layers.get("override", {}), f"{where}: overrides of {arm.name}", TRAINER_KEYS | own_keys),
     ]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from creditbench.benchmark import EvalProtocol, benchmark_names, get_benchmark, read_yaml, repo_root, validated
 from creditbench.errors import BadInput, CreditBenchError, unknown
 from creditbench.suite.arms import BASE, TRAINER_KEYS, check_keys, parse_arm, resolve_settings
 from creditbench.suite.schema import DataRef, EvalRef, Suite, Track
+
+if TYPE_CHECKING:
+    from creditbench.method import Method
+    from creditbench.settings import TrainSettings
+
+REFERENCE = "grpo"
 
 
 def suites_dir(root: Path | None = None) -> Path:
@@ -80,12 +86,36 @@ def _check_track(suite: Suite, name: str, track: Track, where: str) -> None:
                 raise unknown("recipe", ref.recipe, benchmark_names(), f"{at}.base")
             if get_benchmark(ref.recipe).card.base is None:
                 raise BadInput(f"{at}: recipe {ref.recipe!r}: this benchmark's card has no `base` to pretrain")
+    _check_matched(suite, name, at)
     for arm_name in suite.arms:
         if arm_name != BASE and arm_name not in track.skip_arms:
             arm = parse_arm(arm_name)
             resolve_settings(arm, layers(suite, name, arm_name), suite.class_, where)
             if track.teacher is None and needs_teacher(arm_name):
                 raise BadInput(f"{at}: arm {arm_name!r} learns from an external model and the track has no `teacher`")
+
+
+def _check_matched(suite: Suite, track: str, where: str) -> None:
+    """Matched arms have the trainer's settings and the loss of this suite's own `grpo`, where it has that arm."""
+    from creditbench.method import MATCHED, get_method
+
+    def resolved(name: str) -> tuple[TrainSettings, Method]:
+        arm = parse_arm(name)
+        s = resolve_settings(arm, layers(suite, track, name), suite.class_, where)
+        return s, get_method(arm.method).method(s.method)
+
+    skipped = suite.tracks[track].skip_arms
+    arms = [name for name in suite.arms if name not in skipped and parse_arm(name).variant == MATCHED]
+    if not arms or REFERENCE not in suite.arms or REFERENCE in skipped:
+        return
+    reference, grpo = resolved(REFERENCE)
+    for name in arms:
+        settings, method = resolved(name)
+        a, b = (x.model_dump(exclude={"method"}) for x in (settings, reference))
+        off = [key for key in a if a[key] != b[key]]
+        off += [slot for slot in ("surrogate", "aggregate", "refill") if getattr(method, slot) != getattr(grpo, slot)]
+        if off:
+            raise BadInput(f"{where}: arm {name!r}: {off[0]} differs from that of {REFERENCE!r}: not a matched view")
 
 
 def _check_data(ref: DataRef, where: str) -> None:

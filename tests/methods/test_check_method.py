@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_registered_method_conforms(name):
     """Shapes, detachment, padding, order, accumulation, edge groups, sign rule, placebos, reduction, training."""
     found = check_method(name, ROOT)
-    assert len(found) == 14
+    assert len(found) == 15
     assert [f"{c.name}: {c.detail}" for c in found if not c.ok] == []
 
 
@@ -44,6 +44,23 @@ def test_new_method_passes_and_carries_its_name(tree):
 def test_new_method_refuses_bad_names(tree, name):
     with pytest.raises(BadInput, match="method name"):
         new_method(name, tree)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  matched: {} ", "  other: {} ", "expected either a variant `matched` or `unmatched"),
+        ("  matched: {} ", "  matched: {clip_high: 0.28} ", "surrogate: "),
+        ("  matched: {} ", "  matched: {std: population} ", "advantage is not GRPO's"),
+        ("  matched: {} ", "  matched: {mask_truncated: true} ", "mask_truncated is the suite's to set"),
+    ],
+)
+def test_a_matched_view_that_is_not_one_is_named(tree, old, new, said):
+    new_method("mine", tree)
+    card = tree / "methods" / "mine" / "card.yaml"
+    assert old in card.read_text()
+    card.write_text(card.read_text().replace(old, new))
+    assert [c.detail for c in check_method("mine", tree) if not c.ok and said in c.detail]
 
 
 BREAKS = {

@@ -2,6 +2,7 @@
 
 Options of `load(split, options)`:
     source   auto (default: the folder when CREDITBENCH_DATA is set, else the hub) | local | hub
+    file     exactly this one of the card's local files, instead of the first that is there
     n, seed  a subset: the n items with the smallest hash of (seed, item); independent of file order, nested in n
     ids      exactly these items
     against  benchmarks whose n-grams a training set must not share; overlapping items are dropped before choosing
@@ -23,7 +24,7 @@ from creditbench.items import Item, digest_of
 from creditbench.records import read_json, write_json
 from creditbench.seeds import derive
 
-OPTIONS = ("source", "n", "seed", "ids", "against")
+OPTIONS = ("source", "file", "n", "seed", "ids", "against")
 
 
 def read_card(folder: Path) -> BenchmarkCard:
@@ -45,11 +46,24 @@ def load_items(folder: Path, split: str, options: Mapping[str, Any]) -> list[Ite
             raise unknown("option", key, OPTIONS, card.id)
     mode = str(options.get("source", "auto"))
     pool = card.data.get("pool")
-    items = _pooled(pool, mode) if pool else _own(card, folder, mode)
+    if pool:
+        items = _pooled(pool, mode)
+    elif file := options.get("file"):
+        items = _own(_only_file(card, str(file)), folder, "local")
+    else:
+        items = _own(card, folder, mode)
     _check_count(card, split, items)
     if options.get("against"):
-        items = _without_overlap(card.id, items, list(options["against"]), mode)
+        items = without_overlap(card.id, items, list(options["against"]), mode)
     return choose(card.id, split, items, options)
+
+
+def _only_file(card: BenchmarkCard, file: str) -> BenchmarkCard:
+    """The card with one of its local files left."""
+    known = list(card.data.get("files", ()))
+    if file not in known:
+        raise unknown("file", file, known, f"{card.id}: options")
+    return card.model_copy(update={"data": {**card.data, "files": [file]}})
 
 
 def _own(card: BenchmarkCard, folder: Path, mode: str) -> list[Item]:
@@ -180,16 +194,27 @@ def _store_subset(name: str, split: str, chosen: Sequence[Item], n: int, seed: i
     write_json(path, {**facts, "digest": digest_of([item.digest for item in chosen]), "ids": ids})
 
 
-def _without_overlap(name: str, items: list[Item], against: list[str], mode: str) -> list[Item]:
-    """Drop training items that share n-grams with the named benchmarks; the list goes to `results/data/`."""
+def without_overlap(name: str, items: list[Item], against: list[str], mode: str) -> list[Item]:
+    """Drop training items that share n-grams with the named benchmarks; the list goes to `results/data/`.
+
+    A benchmark whose `test` leaves problems out names the split that holds them all in `data.decontaminate_split`.
+    """
     from creditbench.data.decontaminate import decontaminate
 
-    benchmarks = {other: get_benchmark(other).load("test", _source_option(other, mode)) for other in against}
+    benchmarks = {}
+    for other in against:
+        found = get_benchmark(other)
+        whole = str(found.card.data.get("decontaminate_split", "test"))
+        benchmarks[other] = found.load(whole, _source_option(other, mode))
     report = decontaminate(items, benchmarks)
-    path = repo_root() / "results" / "data" / "decontamination" / f"{name}.{digest_of(sorted(against))[:8]}.json"
-    write_json(path, {"set": name, **report.as_json()})
+    write_json(overlap_path(name, against), {"set": name, **report.as_json()})
     dropped = report.dropped_ids
     return [item for item in items if item.id not in dropped]
+
+
+def overlap_path(name: str, against: Sequence[str]) -> Path:
+    """Where the counts and the dropped items of a training set's check against these benchmarks are kept."""
+    return repo_root() / "results" / "data" / "decontamination" / f"{name}.{digest_of(sorted(against))[:8]}.json"
 
 
 def _source_option(name: str, mode: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from creditbench import records
 from creditbench.benchmark import Benchmark, EvalProtocol, GraderId, Window, validated
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.errors import BadInput, CheckFailed, unknown
 from creditbench.evaluator.rows import generated_row
 from creditbench.items import Item, digest_of
 from creditbench.seeds import eval_seed
@@ -26,9 +26,15 @@ def resolve_protocol(benchmark: Benchmark, protocol: EvalProtocol | Mapping[str,
 
 
 def grader_of(benchmark: Benchmark, protocol: EvalProtocol) -> GraderId:
-    """Which rule grades under this protocol: the card's (`default`), or another one of the grading room."""
+    """Which rule grades under this protocol: the card's (`default`), another of the task's `graders`, or one of the
+    grading room."""
     if protocol.grader in ("default", benchmark.card.grader.id):
         return benchmark.card.grader
+    own = getattr(benchmark.module, "graders", {})
+    if own:
+        if protocol.grader not in own:
+            raise unknown("grader", protocol.grader, own, benchmark.name)
+        return GraderId(id=protocol.grader, version=own[protocol.grader])
     from creditbench.grading.registry import get_grader
 
     grader = get_grader(protocol.grader)

@@ -1,9 +1,10 @@
 """Comparison of outputs with expected values, in the judge's process. Pure functions; never raise on bad output.
 
 Stdin rule (both graders; LiveCodeBench testing_util): strip, same number of lines, each line stripped and equal
-as text or, token by token, exactly equal as decimals. Functional rule: `strict` compares JSON values with types
-(true is not 1; a tuple counts as a list at any depth; 2 equals 2.0; no tolerance); `lcb_compat` is Python's ==
-after turning a top-level tuple into a list.
+as text or, token by token, exactly equal as decimals. Token rule (Codeforces without a checker): the same tokens in the
+same order however they are spaced, numbers exactly equal as decimals, YES and NO in any case. Functional rule:
+`strict` compares JSON values with types (true is not 1; a tuple counts as a list at any depth; 2 equals 2.0; no
+tolerance); `lcb_compat` is Python's == after turning a top-level tuple into a list.
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ def _same_numbers(a: str, b: str) -> bool:
         return all(Decimal(p) == Decimal(q) for p, q in zip(x, y, strict=True))
     except (InvalidOperation, ValueError, OverflowError, MemoryError):
         return False
+
+
+def same_tokens(out: str, expected: str) -> bool:
+    """True when `out` equals `expected` under the token rule."""
+    got, want = out.split(), expected.split()
+    return len(got) == len(want) and all(
+        a == b or (a.upper() == b.upper() and b.upper() in ("YES", "NO")) or _same_numbers(a, b)
+        for a, b in zip(got, want, strict=True))
 
 
 class Opaque:

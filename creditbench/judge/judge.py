@@ -172,8 +172,9 @@ class Judge:
 
     def _key(self, sub: Submission) -> bytes:
         code = (sub.code or "").encode("utf-8", "surrogatepass")
-        rest = repr((sub.func_name, sub.time_limit_s, sub.memory_mb, sub.checker)).encode()
-        digest = hashlib.sha256(self._tests_digest(sub.tests))
+        rest = repr((sub.func_name, sub.time_limit_s, sub.memory_mb, sub.checker, sub.compare)).encode()
+        named = sub.tests_sha.encode() if sub.tests_sha else self._tests_digest(sub.tests)
+        digest = hashlib.sha256(named)
         for part in (code, rest):
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.digest()

@@ -38,6 +38,7 @@ class Prepared:
     limits: Limits
     functional: bool
     func_name: str | None
+    tokens: bool = False
 
 
 @dataclass
@@ -90,7 +91,7 @@ def prepare(sub: Submission, grader: str) -> Prepared:
         output_bytes=max(1 << 20, 4 * longest + (1 << 16)),
         idle_s=time_s if grader == "lcb_compat" else None)
     code = (sub.code or "").encode("utf-8", "surrogatepass")
-    return Prepared(code, tuple(tests), tuple(expected), limits, functional, sub.func_name)
+    return Prepared(code, tuple(tests), tuple(expected), limits, functional, sub.func_name, sub.compare == "tokens")
 
 
 def outcome(run: Run, limits: Limits, *, any_exit: bool = False) -> tuple[str, str]:
@@ -185,7 +186,7 @@ class Runner:
         if self.checker is not None:
             good = self.checker(test.input, test.output, text)
         else:
-            good = compare.same_text(text, test.output)
+            good = (compare.same_tokens if work.tokens else compare.same_text)(text, test.output)
         return (AC, "") if good else (WA, f"got {text.strip()[:80]!r}")
 
     def _returned(self, frame: dict[str, Any], expected: Any) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 AC, WA, TLE, MLE, RE, CE, OLE, NO_CODE, INFRA = "AC", "WA", "TLE", "MLE", "RE", "CE", "OLE", "NO_CODE", "INFRA"
 VERDICTS = (AC, WA, TLE, MLE, RE, CE, OLE, NO_CODE, INFRA)
@@ -22,7 +23,11 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A program and its problem. Limits default to the grader's; `checker`: Python source, see judge.checker."""
+    """A program and its problem. Limits default to the grader's; `checker`: Python source, see judge.checker.
+
+    compare: how stdin outputs are compared without a checker, see judge.compare; lcb_compat knows "lines" only.
+    tests_sha: a name for `tests`, where the caller has one: they are then not hashed again for the cache.
+    """
 
     code: str | None
     tests: tuple[Test, ...]
@@ -30,6 +35,8 @@ class Submission:
     time_limit_s: float | None = None
     memory_mb: int | None = None
     checker: str | None = None
+    compare: Literal["lines", "tokens"] = "lines"
+    tests_sha: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,3 +65,11 @@ def test_nothing_raises_on_depth() -> None:
     assert compare.parse_frame(b'{"v": ' + b"[" * 300000) == {"err": "malformed result"}
     assert compare.parse_frame(b"3") == {"err": "malformed result"}
     assert not compare.same_value({}, 1, "strict")
+
+
+@pytest.mark.parametrize(("out", "expected", "same"), [
+    ("1 2", "1\n2\n", True), ("yes\nNo", "YES\nNO", True), ("3.0", "3", True), ("a  b", "a b", True), ("a B", "a b", False),
+    ("1", "1 2", False), ("", "", True), ("0.30000001", "0.3", False), ("yess", "YES", False),
+])
+def test_same_tokens(out: str, expected: str, same: bool) -> None:
+    assert compare.same_tokens(out, expected) is same

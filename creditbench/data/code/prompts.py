@@ -1,0 +1,44 @@
+"""Prompts of the code benchmarks: `plain` (text) and `chat` (messages).
+
+The wording is ours; the format asked for is the published one (one fenced block, starter code where there is some).
+"""
+
+from __future__ import annotations
+
+from creditbench.benchmark import EvalProtocol, Messages
+from creditbench.data.prompts import STUDENT_HEADER
+from creditbench.errors import BadInput, unknown
+from creditbench.items import Hint, Item
+
+PROTOCOLS = ("plain", "chat")
+STDIN = (
+    "Write a Python 3 program that reads standard input and prints the answer to standard output. Think first; end "
+    "with the whole program in one block:\n\n```python\n# your program\n```"
+)
+STARTER = "Complete this Python code, keeping its names. Think first; end with the whole code in one block:\n\n"
+_OWN = "Understand it, then solve the problem again in your own words."
+
+
+def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str | Messages:
+    """The prompt of one problem. Raises BadInput for an unknown protocol or a hint that has nothing to show."""
+    if protocol.prompt not in PROTOCOLS:
+        raise unknown("prompt", protocol.prompt, PROTOCOLS, "protocol")
+    if hint is not None and hint.kind == "header":
+        return f"{item.problem}\n\n{STUDENT_HEADER}\n"
+    shown = "" if hint is None else f"\n\n{_hint(item, hint)}"
+    starter = str(item.meta.get("starter") or "")
+    asked = f"{STARTER}```python\n{starter.rstrip()}\n```" if starter else STDIN
+    text = f"{item.problem}{shown}\n\n{asked}"
+    if protocol.prompt == "plain":
+        return f"{protocol.system}\n\n{text}\n\n" if protocol.system else f"{text}\n\n"
+    system: Messages = [{"role": "system", "content": protocol.system}] if protocol.system else []
+    return [*system, {"role": "user", "content": text}]
+
+
+def _hint(item: Item, hint: Hint) -> str:
+    about = hint.item or item
+    if hint.kind == "rollout" and hint.completion is not None:
+        return f"A response whose program passed the tests:\n\n{hint.completion.text}\n\n{_OWN}"
+    if hint.kind == "solution" and about.solution:
+        return f"A reference solution:\n\n```python\n{about.solution.rstrip()}\n```\n\n{_OWN}"
+    raise BadInput(f"item {about.id!r}: a hint of kind {hint.kind!r} has no content to show")

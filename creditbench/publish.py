@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def _computed(suite_name: str, results: Path) -> tuple[Path, Tables, Notes]:
         not_run={name: dict(track.skip_arms) for name, track in suite.tracks.items()},
         data=contamination_rows(suite, folder),
     )  # fmt: skip
+    tables = replace(tables, left_out=[*tables.left_out, *without_results(suite, tables)])
     notes: Notes = {
         "blocked": list(tables.blocked),
         "left_out": list(tables.left_out),
@@ -82,6 +84,15 @@ def _write(tables: Tables, notes: Notes, folder: Path) -> list[Path]:
     from creditbench.report.tables import write_tables
 
     return [*write_tables(tables, folder), write_json(folder / "tables" / NOTES, notes)]
+
+
+def without_results(suite: Suite, tables: Tables) -> list[str]:
+    """One line per track of the suite that has no result at all, with the reason where its data is not here."""
+    from creditbench.suite.available import unavailable
+
+    known = set(tables.loaded.tracks) if tables.loaded else set()
+    missing = {name: unavailable(track) for name, track in suite.tracks.items() if name not in known}
+    return [f"track {name}: {f'skipped: {why}' if why else 'no evaluation yet'}" for name, why in missing.items()]
 
 
 def out_of_date(suite: Suite, folder: Path) -> list[str]:

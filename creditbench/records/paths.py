@@ -19,7 +19,10 @@ METRICS = "metrics.json"
 CURVE = "curve.parquet"
 COST = "cost.json"
 MODEL = "model"
-TABLES = ("scores", "pairwise", "leaderboard", "verdicts", "cost", "budget")
+TABLES = (
+    "scores", "pairwise", "leaderboard", "verdicts", "cost", "budget", "length", "views", "equal", "variance",
+    "contamination",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def tables_dir(results: Path | str, suite: str) -> Path:
 
 
 def table_path(results: Path | str, suite: str, table: str, suffix: str = "csv") -> Path:
-    """One table file: `scores`, `pairwise`, `leaderboard`, `verdicts`, `cost` or `budget`."""
+    """One table file, by its name in `TABLES`."""
     return tables_dir(results, suite) / f"{_name('table', table)}.{suffix}"
 
 

@@ -11,7 +11,9 @@ from creditbench.records.paths import split_arm
 from creditbench.report.tables import Row, Tables
 from creditbench.report.tables_load import BASE, REFERENCE, Group
 from creditbench.report.tables_reading import p_text, pair_rows, points, reading_aids
+from creditbench.stats import FIXED_SET
 
+_COSTS = ("prompt_tokens", "generated_tokens", "trained_tokens", "extra_forwards", "flops")
 LEGEND = (
     "Scores are points of 0 to 100 with 95 % intervals. A rank such as 2-4 means that the data allow any of these "
     "places (Holm over all pairs, new problems and new seeds). Differences are on these problems for new training "
@@ -31,9 +33,17 @@ def leaderboard_markdown(tables: Tables, root: Path | None = None) -> str:
         groups = tables.loaded.of_track(track) if tables.loaded else []
         for group in groups:
             parts += [_heading(tables, group), _detail(tables, group)]
-            placebos = pair_rows(tables, group, "placebo")
-            if placebos:
-                parts += ["Against placebos:", _placebos(placebos)]
+            for title, text in (
+                ("Against placebos:", _placebos(pair_rows(tables, group, "placebo"))),
+                (_EQUAL_LENGTH, _equal_length(tables, group)),
+                (_VIEWS, _views(tables, group)),
+                ("Where the spread comes from, standard deviations in points:", _spread(tables, group)),
+            ):
+                parts += [title, text] if text else []
+        equal = _equal(tables, track)
+        parts += [_EQUAL, equal] if equal else []
+    if tables.rows["contamination"]:
+        parts += ["## What the models could have seen", _contamination(tables)]
     if tables.rows["verdicts"]:
         parts += ["## Against the papers' numbers", _verdicts(tables)]
     if not tracks:
@@ -96,7 +106,8 @@ def privileged(arm: str, root: Path | None = None) -> str:
 
 
 def _leaderboard(tables: Tables, track: str, root: Path | None) -> str:
-    header = ["Method", "Rank", "Score", "Seeds", "Privileged", "Generated", "Trained", "Extra passes", "FLOPs"]
+    header = ["Method", "Rank", "Score", "Seeds", "Privileged", "Prompt", "Generated", "Trained"]
+    header += ["Extra passes", "FLOPs"]
     rows = [
         [
             f"`{row['method']}`",
@@ -104,7 +115,7 @@ def _leaderboard(tables: Tables, track: str, root: Path | None) -> str:
             score_text(row["score"], row["ci_low"], row["ci_high"]),
             str(row["n_seeds"]),
             privileged(row["method"], root),
-            *(short_count(row[name]) for name in ("generated_tokens", "trained_tokens", "extra_forwards", "flops")),
+            *(short_count(row[name]) for name in _COSTS),
         ]
         for row in tables.rows["leaderboard"]
         if row["track"] == track
@@ -131,7 +142,7 @@ def _heading(tables: Tables, group: Group) -> str:
 
 def _detail(tables: Tables, group: Group) -> str:
     metric = tables.headline[f"{group.track}/{group.benchmark}"]
-    others = sorted({row["metric"] for row in _scores(tables, group)} - {metric})
+    others = sorted({row["metric"] for row in _of_group(tables, group, "scores")} - {metric})
     to_base, to_grpo = ({r["method_a"]: r for r in pair_rows(tables, group, family)} for family in ("base", "grpo"))
     scores = {name: _means(tables, group, name) for name in group.arms}
     order = sorted(scores, key=lambda name: (-scores[name][metric], name))
@@ -154,20 +165,112 @@ def _detail(tables: Tables, group: Group) -> str:
     return table(header, rows)
 
 
-def _scores(tables: Tables, group: Group) -> list[Row]:
-    return [r for r in tables.rows["scores"] if (r["track"], r["benchmark"]) == (group.track, group.benchmark)]
-
-
 def _means(tables: Tables, group: Group, arm: str) -> dict[str, float]:
-    rows = [row for row in _scores(tables, group) if row["method"] == arm]
+    rows = [row for row in _of_group(tables, group, "scores") if row["method"] == arm]
     names = dict.fromkeys(row["metric"] for row in rows)
     values = {name: [row["value"] for row in rows if row["metric"] == name] for name in names}
     return {name: sum(found) / len(found) for name, found in values.items()}
 
 
+_EQUAL_LENGTH = f"At equal length (per-problem regression on the log length difference), against `{REFERENCE}`:"
+_VIEWS = (
+    "Two views: each method as published, and with the reference's clip, aggregation, sampling and shaping so that "
+    f"only its credit differs (matched). Ranks and p inside each view; differences to `{REFERENCE}`:"
+)
+_EQUAL = (
+    "At equal steps and at equal generated tokens: share of correct training rollouts (mean over the last tenth of a "
+    "run's steps), at the most that every run reached. Training problems, not the test:"
+)
+
+
+def _equal_length(tables: Tables, group: Group) -> str:
+    rows = [
+        row
+        for row in _of_group(tables, group, "length")
+        if (row["family"], row["estimand"]) == ("grpo", FIXED_SET) and row["at_equal_length"] is not None
+    ]
+    shown = [
+        [
+            f"`{row['method_a']}`",
+            points(row["difference"], True),
+            difference_text(row | {"difference": row["at_equal_length"]}),
+            f"{row['length_ratio']:.2f}",
+        ]
+        for row in sorted(rows, key=lambda row: (-row["at_equal_length"], row["method_a"]))
+    ]
+    return table(["Method", "As measured", "At equal length", "Length ratio"], shown) if shown else ""
+
+
+def _views(tables: Tables, group: Group) -> str:
+    rows = _of_group(tables, group, "views")
+    by_view = {(row["view"], row["method"]): row for row in rows}
+    views = list(dict.fromkeys(row["view"] for row in rows))
+    methods = sorted({row["method"] for row in rows if row["view"] != views[0]}) if views else []
+    header = ["Method", *(f"{view}: {what}" for view in views for what in ("score", "rank", f"against {REFERENCE}"))]
+    shown = []
+    for method in methods:
+        cells = [f"`{method}`"]
+        for view in views:
+            row = by_view.get((view, method))
+            if row is None:
+                cells += ["-", "-", "-"]
+                continue
+            low, high = row["diff_low"], row["diff_high"]
+            against = {**row, "difference": row["against_grpo"], "ci_low": low, "ci_high": high}
+            text = "-" if row["against_grpo"] is None else difference_text(against)
+            cells += [score_text(row["score"], row["ci_low"], row["ci_high"]), rank_text(row), text]
+        shown.append(cells)
+    return table(header, shown) if shown else ""
+
+
+def _spread(tables: Tables, group: Group) -> str:
+    rows = _of_group(tables, group, "variance")
+    names = ("seed_sd", "problem_sd", "interaction_sd", "sampling_sd")
+    shown = [[f"`{r['method']}`", *("-" if r[n] is None else points(r[n]) for n in names)] for r in rows]
+    return table(["Method", "Seed", "Problem", "Seed x problem", "One sample"], shown) if shown else ""
+
+
+def _equal(tables: Tables, track: str) -> str:
+    rows = [row for row in tables.rows["equal"] if row["track"] == track]
+    by = {(row["equal"], row["method"]): row for row in rows}
+    limits = {row["equal"]: row["at"] for row in rows}
+    header = ["Method", *(f"{short_count(at)} {kind}" for kind, at in limits.items())]
+    shown = []
+    for method in sorted({row["method"] for row in rows}):
+        found = [by.get((kind, method)) for kind in limits]
+        text = ["-" if r is None else score_text(r["training_accuracy"], r["ci_low"], r["ci_high"]) for r in found]
+        shown.append([f"`{method}`", *text])
+    return table(header, shown) if shown else ""
+
+
+def _contamination(tables: Tables) -> str:
+    header = ["Track", "Training set", "Benchmark", "Dropped / with 8-gram / of", "Same text", "Model, released"]
+    header += ["Problems dated", "Before / after release", "Note"]
+    shown = []
+    for row in tables.rows["contamination"]:
+        grams = "-" if row.get("n_train") is None else f"{row['dropped']} / {row['with_8gram']} / {row['n_train']}"
+        dated = row.get("first") is not None
+        shown.append(
+            [
+                *(f"{row[name]}" for name in ("track", "training_set", "benchmark")),
+                grams,
+                "-" if row["same_text"] is None else str(row["same_text"]),
+                ", ".join(str(row[n]) for n in ("model", "model_released") if row.get(n)) or "-",
+                f"{row['first']} to {row['last']}" if dated else "-",
+                f"{row['n_before']} / {row['n_after']} ({row['window']})" if dated else "-",
+                row["note"],
+            ]
+        )
+    return table(header, shown, left=3)
+
+
+def _of_group(tables: Tables, group: Group, name: str) -> list[Row]:
+    return [r for r in tables.rows[name] if (r["track"], r["benchmark"]) == (group.track, group.benchmark)]
+
+
 def _placebos(rows: Sequence[Row]) -> str:
     shown = [[f"`{r['method_a']}`", f"`{r['method_b']}`", difference_text(r), points(r["mde"] or 0)] for r in rows]
-    return table(["Method", "Placebo", "Method minus placebo", "Detectable"], shown, left=2)
+    return table(["Method", "Placebo", "Method minus placebo", "Detectable"], shown, left=2) if shown else ""
 
 
 def _verdicts(tables: Tables) -> str:

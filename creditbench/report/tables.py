@@ -18,11 +18,14 @@ import numpy as np
 
 from creditbench.records import write_text
 from creditbench.records.schemas import COUNTED
+from creditbench.report.tables_data import COLUMNS as CONTAMINATION_COLUMNS
+from creditbench.report.tables_length import BUDGET_COLUMNS, LENGTH_COLUMNS, budget_rows, length_rows
 from creditbench.report.tables_load import BASE, Group, Loaded, load_suite_results
-from creditbench.report.tables_pairs import pairwise_rows
+from creditbench.report.tables_pairs import VARIANCE_COLUMNS, pairwise_rows, variance_rows
 from creditbench.report.tables_verdicts import COLUMNS as VERDICT_COLUMNS
 from creditbench.report.tables_verdicts import ReportedPlan, verdict_rows
-from creditbench.stats import SUPERPOPULATION, accuracy_at_budgets, budgets_of, rank_intervals
+from creditbench.report.tables_views import EQUAL_COLUMNS, VIEWS_COLUMNS, equal_rows, views_rows
+from creditbench.stats import SUPERPOPULATION, rank_intervals
 from creditbench.stats.two_way import score_interval
 
 Row = dict[str, Any]
@@ -34,7 +37,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "pairwise": (
         "track", "benchmark", "metric", "family", "method_a", "method_b", "estimand", "difference", "ci_low", "ci_high",
         "p", "p_holm", "mde", "n_seeds_a", "n_seeds_b", "test", "p_unpooled", "ci_low_unpooled", "ci_high_unpooled",
-        "note",
+        "note", "p_improvement",
     ),
     "leaderboard": (
         "track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds", *COUNTED,
@@ -43,11 +46,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "cost": (
         "track", "method", "seed", *COUNTED, "dev_trials", "wall_seconds", "gpu_hours", "peak_bytes", "seconds",
     ),
-    "budget": (
-        "track", "benchmark", "method", "budget", "of_cap", "score", "ci_low", "ci_high", "over_budget", "n_seeds",
-    ),
+    "budget": BUDGET_COLUMNS,
+    "length": LENGTH_COLUMNS,
+    "views": VIEWS_COLUMNS,
+    "equal": EQUAL_COLUMNS,
+    "variance": VARIANCE_COLUMNS,
+    "contamination": CONTAMINATION_COLUMNS,
 }  # fmt: skip
-PUBLISHED_BUDGETS = (1000, 2000, 4000, 8000, 16000, 32000)
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,15 @@ def build_tables(
     allow: Iterable[str] = (),
     reported: ReportedPlan | None = None,
     not_run: Mapping[str, Mapping[str, str]] | None = None,
+    data: Sequence[Row] = (),
 ) -> Tables:
     """Compute every table from the complete records below `results/<suite>`.
 
     metrics: `avg@k`, `pass@j`, `pass^j`, `reward`, with `k` standing for the samples per problem; headline: the one
     that ranks. allow: guarded fields that may differ, printed as footnotes. A group that fails the guard contributes
     no row to any table; the reason is in `blocked`. reported: the papers' numbers to judge against. not_run: track ->
-    arm -> why the suite leaves it out. Raises BadInput for an unknown field in `allow` or an unknown paper.
+    arm -> why the suite leaves it out. data: rows of `contamination.csv` (`tables_data.contamination_rows`).
+    Raises BadInput for an unknown field in `allow` or an unknown paper.
     """
     loaded = load_suite_results(suite_folder, allow)
     rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
@@ -98,10 +105,15 @@ def build_tables(
         rows["scores"] += score_rows(loaded.suite, group, names)
         rows["pairwise"] += pairwise_rows(group, names, headlines[where])
         rows["budget"] += budget_rows(group)
+        rows["length"] += length_rows(group)
+        rows["views"] += views_rows(group, headlines[where])
+        rows["variance"] += variance_rows(group, headlines[where])
     for track in loaded.tracks:
         ranked, more = leaderboard_rows(loaded, track, headline)
         rows["leaderboard"] += ranked
         notes += more
+        rows["equal"] += equal_rows(loaded, track)
+    rows["contamination"] = list(data)
     rows["verdicts"] = verdict_rows(loaded, reported)
     rows["cost"] = cost_rows(loaded)
     blocked = [f"{g.track}/{g.benchmark}: {g.blocked}" for g in loaded.groups if g.blocked]
@@ -206,38 +218,6 @@ def cost_rows(loaded: Loaded) -> list[Row]:
     for (track, arm, seed), cost in sorted(loaded.costs.items()):
         seconds = " ".join(f"{phase}={value:.1f}" for phase, value in sorted(cost.seconds.items()))
         rows.append({"track": track, "method": arm, "seed": seed, **cost.model_dump(), "seconds": seconds})
-    return rows
-
-
-def budget_rows(group: Group) -> list[Row]:
-    """Rows of `budget.csv`: the share of samples that are correct within a token budget, per arm, with its interval.
-
-    Budgets: 1/8, 1/4, 1/2 and all of the cap, and the papers' 1k to 32k where they fit. `over_budget` is the share of
-    samples that are longer. Intervals speak about these problems and new seeds (`fixed_set`).
-    """
-    rows = []
-    if group.cap < 8:
-        return rows
-    budgets = budgets_of(group.cap, PUBLISHED_BUDGETS)
-    for name, scores in sorted(group.arms.items()):
-        values_BS = accuracy_at_budgets(scores.correct_SPK, scores.tokens_SPK, budgets)
-        for i, budget in enumerate(budgets):
-            within_SPK = scores.correct_SPK & (scores.tokens_SPK <= budget)
-            interval = score_interval(within_SPK, estimand="fixed_set", is_base=name == BASE)
-            rows.append(
-                {
-                    "track": group.track,
-                    "benchmark": group.benchmark,
-                    "method": name,
-                    "budget": budget,
-                    "of_cap": budget / group.cap,
-                    "score": float(values_BS[i].mean()),
-                    "ci_low": interval.ci_low,
-                    "ci_high": interval.ci_high,
-                    "over_budget": float((scores.tokens_SPK > budget).mean()),
-                    "n_seeds": len(scores.seeds),
-                }
-            )
     return rows
 
 

@@ -73,15 +73,25 @@ def _ranks(rows: Sequence[Row]) -> str:
     top = [row["method"] for row in rows if row["rank_low"] == 1]
     if len(rows) == 1:
         return f"Only {listed(top)} has results; there is nothing to rank."
+    if not any(row["n_seeds"] >= MIN_SEEDS and split_arm(row["method"])[0] != BASE for row in rows):
+        return (
+            f"No arm has {MIN_SEEDS} training seeds, so nothing is tested: the order of the {len(rows)} rows describes "
+            "these runs and ranks nothing."
+        )
     if len(top) == len(rows):
         return f"No arm is significantly better than any other: all {len(rows)} tie for first place."
-    if len(top) == 1:
+    if any(row["rank_high"] == 1 for row in rows):
         return f"{listed(top)} is significantly better than every other arm (Holm over all pairs, new problems)."
     others = len(rows) - len(top)
     beaten = f"the other {others} are" if others > 1 else "the other one is"
+    if len(top) == 1:
+        return (
+            f"No arm is significantly better than {listed(top)}, and each other arm is behind at least one arm, "
+            f"but {listed(top)} is not shown to beat every one of them (Holm over all pairs, new problems)."
+        )
     return (
         f"{listed(top)} tie for first place: no arm is significantly better than they are, "
-        f"while {beaten} behind at least one of them (Holm over all pairs, new problems)."
+        f"while {beaten} behind at least one arm (Holm over all pairs, new problems)."
     )
 
 
@@ -95,12 +105,15 @@ def _against(tables: Tables, group: Group, other: str) -> str:
     worse = [row for row in tested if _significant(row) and row["difference"] < 0]
     open_ = [row for row in tested if not _significant(row)]
     if not better and not worse:
+        if len(tested) == 1:
+            return f"{listed([tested[0]['method_a']])} is not shown to differ from {what}"
         return f"none of the {len(tested)} tested arms differs significantly from {what}"
     parts = []
     for found, word in ((better, "above"), (worse, "below")):
         if found:
             shown = ", ".join(f"`{row['method_a']}` {points(row['difference'], True)}" for row in _by_size(found))
-            parts.append(f"{len(found)} of {len(tested)} tested arms are significantly {word} {what} ({shown} points)")
+            arms = f"{len(found)} of {len(tested)} tested arms {'is' if len(found) == 1 else 'are'}"
+            parts.append(f"{arms} significantly {word} {what} ({shown} points)")
     if open_:
         parts.append(f"not shown to differ: {listed(row['method_a'] for row in open_)}")
     return "; ".join(parts)
@@ -151,7 +164,7 @@ def _controls(tables: Tables, group: Group) -> list[str]:
                     "gains on this track need not come from the reward"
                 )
             else:
-                said.append(f"`{row['method_a']}` does not rise above the base ({size}), as it must not")
+                said.append(f"`{row['method_a']}` does not rise above the base ({size}), as it should not")
     return said
 
 
@@ -213,7 +226,7 @@ def _chance(group: Group) -> str:
         return ""
     near = [name for name, a in sorted(group.arms.items()) if a.correct_SPK.mean() < 2 * chance]
     text = f"a blind guess scores {100 * chance:.3g}"
-    return f"{text}; {listed(near)} score less than twice that" if near else text
+    return f"{text}; {listed(near)} {'scores' if len(near) == 1 else 'score'} less than twice that" if near else text
 
 
 def _seeds(rows: Sequence[Row]) -> str:

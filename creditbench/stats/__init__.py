@@ -6,7 +6,13 @@ and returns a `TestResult`. What would be invalid is refused (`Refusal`); what c
 
 from creditbench.stats.arms import Arm, Refusal, arm
 from creditbench.stats.classic import Friedman, clustered_se, crawford_howell, friedman_nemenyi, tost
-from creditbench.stats.convergence import Speedup, cost_to_target, largest_acceptable_speedup, value_at_cost
+from creditbench.stats.convergence import (
+    Speedup,
+    cost_to_target,
+    largest_acceptable_speedup,
+    trailing_mean,
+    value_at_cost,
+)
 from creditbench.stats.estimators import avg_at_k, iqm, pass_at_k, pass_hat_k, probability_of_improvement
 from creditbench.stats.invalid import (
     bootstrap_over_seeds,
@@ -90,6 +96,7 @@ __all__ = [
     "score_interval",
     "seeds_needed",
     "tost",
+    "trailing_mean",
     "two_way_t",
     "value_at_cost",
     "variance_split",

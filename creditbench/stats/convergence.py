@@ -70,6 +70,21 @@ def value_at_cost(cost_T: Any, value_T: Any, at: float) -> float | None:
     return float(np.interp(at, cost, value)) if cost[0] <= at <= cost[-1] else None
 
 
+def trailing_mean(value_T: Any, window: int) -> np.ndarray:
+    """Mean of the last `window` values at every step, of as many as there are at the start: (T,) -> (T,).
+
+    Never looks ahead, so that a reading at a cost holds nothing that was paid for later. Raises BadInput for a window
+    below 1, an empty curve or a value that is not finite.
+    """
+    value = np.asarray(value_T, dtype=np.float64).ravel()
+    if window < 1 or value.size == 0 or not np.isfinite(value).all():
+        raise BadInput("trailing_mean: expected a window of at least 1 and at least one value, all finite")
+    total = np.concatenate([[0.0], np.cumsum(value)])
+    last = np.arange(1, value.size + 1)
+    first = np.maximum(last - window, 0)
+    return (total[last] - total[first]) / (last - first)
+
+
 def _curve(cost_T: Any, value_T: Any) -> tuple[np.ndarray, np.ndarray]:
     cost, value = (np.asarray(v, dtype=np.float64).ravel() for v in (cost_T, value_T))
     if cost.size == 0 or cost.size != value.size or (np.diff(cost) <= 0).any() or not np.isfinite(value).all():

@@ -1,0 +1,99 @@
+"""Put the summary of the reference run into README.md: `python docs/reference_summary.py`.
+
+Reads `results/reference/tiny.json`, which `creditbench reference` writes from a finished suite.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "results" / "reference" / "tiny.json"
+BLOCK = re.compile(r"(<!-- reference:begin[^\n]*-->\n).*?(<!-- reference:end -->)", re.S)
+Row = dict[str, Any]
+
+
+def main() -> int:
+    """Replace the block between the two markers by the summary."""
+    reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
+    readme = ROOT / "README.md"
+    text, found = BLOCK.subn(
+        lambda m: f"{m.group(1)}\n{summary(reference)}\n\n{m.group(2)}", readme.read_text(encoding="utf-8")
+    )
+    if not found:
+        print("README.md: the reference markers are missing", file=sys.stderr)
+        return 1
+    readme.write_text(text, encoding="utf-8")
+    return 0
+
+
+def summary(reference: Row) -> str:
+    """One table per track: score, rank, difference to GRPO, and each weighted method against its placebos."""
+    parts = [f"Made by `{reference['command']}` at commit `{reference['groups'][0]['code']['commit'][:12]}`."]
+    for group in reference["groups"]:
+        pairs = [row for row in reference["pairwise"] if row["track"] == group["track"]]
+        board = [row for row in reference["leaderboard"] if row["track"] == group["track"]]
+        seeds = max(row["n_seeds"] for row in board)
+        parts += [f"Track {group['track']}, {seeds} seeds, {len(group['problems'])} problems x {group['k']} samples:"]
+        against = {row["method_a"]: row for row in pairs if row["family"] == "grpo"}
+        parts.append(
+            _table(
+                ["arm", "score", "95 %", "rank", "minus GRPO", "Holm p"],
+                [
+                    [f"`{row['method']}`", _points(row["score"]), _interval(row), _rank(row), *_difference(against.get(row["method"]))]
+                    for row in sorted(board, key=lambda row: (-row["score"], row["method"]))
+                ],
+            )
+        )
+        placebo = [row for row in pairs if row["family"] == "placebo"]
+        if placebo:
+            parts += ["Weighted methods against their placebos (method minus placebo):"]
+            parts.append(
+                _table(
+                    ["placebo", "difference", "95 %", "Holm p"],
+                    [
+                        [f"`{row['method_b']}`", _signed(row["difference"]), _interval(row), _p(row["p_holm"])]
+                        for row in placebo
+                    ],
+                )
+            )
+    return "\n\n".join(parts)
+
+
+def _difference(row: Row | None) -> list[str]:
+    return ["", ""] if row is None else [_signed(row["difference"]), _p(row["p_holm"])]
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:+.1f}"
+
+
+def _interval(row: Row) -> str:
+    low, high = row["ci_low"], row["ci_high"]
+    return "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def _rank(row: Row) -> str:
+    low, high = row["rank_low"], row["rank_high"]
+    return f"{low}" if low == high else f"{low}-{high}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

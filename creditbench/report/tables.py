@@ -20,7 +20,7 @@ from creditbench.records import write_text
 from creditbench.records.schemas import COUNTED
 from creditbench.report.tables_data import COLUMNS as CONTAMINATION_COLUMNS
 from creditbench.report.tables_length import BUDGET_COLUMNS, LENGTH_COLUMNS, budget_rows, length_rows
-from creditbench.report.tables_load import BASE, Group, Loaded, load_suite_results
+from creditbench.report.tables_load import BASE, Group, Loaded, load_suite_results, restricted
 from creditbench.report.tables_pairs import VARIANCE_COLUMNS, pairwise_rows, variance_rows
 from creditbench.report.tables_verdicts import COLUMNS as VERDICT_COLUMNS
 from creditbench.report.tables_verdicts import ReportedPlan, verdict_rows
@@ -82,6 +82,7 @@ def build_tables(
     reported: ReportedPlan | None = None,
     not_run: Mapping[str, Mapping[str, str]] | None = None,
     data: Sequence[Row] = (),
+    arms: Sequence[str] | None = None,
 ) -> Tables:
     """Compute every table from the complete records below `results/<suite>`.
 
@@ -89,9 +90,12 @@ def build_tables(
     that ranks. allow: guarded fields that may differ, printed as footnotes. A group that fails the guard contributes
     no row to any table; the reason is in `blocked`. reported: the papers' numbers to judge against. not_run: track ->
     arm -> why the suite leaves it out. data: rows of `contamination.csv` (`tables_data.contamination_rows`).
+    arms: only these, where a table of few is wanted.
     Raises BadInput for an unknown field in `allow` or an unknown paper.
     """
     loaded = load_suite_results(suite_folder, allow)
+    if arms is not None:
+        loaded = restricted(loaded, arms)
     rows: dict[str, list[Row]] = {name: [] for name in COLUMNS}
     headlines: dict[str, str] = {}
     notes = []

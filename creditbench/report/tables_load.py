@@ -155,6 +155,17 @@ def load_suite_results(folder: Path | str, allow: Iterable[str] = ()) -> Loaded:
     return Loaded(folder.name, folder, groups, _costs(folder, left_out), left_out)
 
 
+def restricted(loaded: Loaded, arms: Sequence[str]) -> Loaded:
+    """The same results with these arms only; groups in which none of them has results go."""
+    kept = []
+    for group in loaded.groups:
+        mine = {name: scores for name, scores in group.arms.items() if name in arms}
+        if mine or group.blocked:
+            kept.append(replace(group, arms=mine))
+    costs = {key: cost for key, cost in loaded.costs.items() if key[1] in arms}
+    return replace(loaded, groups=kept, costs=costs)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """One evaluation as read: arrays (P, K), counts of outcomes (O,)."""

@@ -22,9 +22,9 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from creditbench.cli import develop, environments, inspect, jobs, reference, tables, tuning
+    from creditbench.cli import develop, environments, grading, inspect, jobs, reference, tables, tuning
 
-    for module in (inspect, jobs, tables, develop, tuning, reference, environments):
+    for module in (inspect, jobs, grading, tables, develop, tuning, reference, environments):
         module.register(app)
 
 

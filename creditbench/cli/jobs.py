@@ -1,4 +1,4 @@
-"""Commands that make things: base, train, evaluate, grade, replay."""
+"""Commands that make things: base, train, evaluate, replay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from creditbench.cli.options import (
     SuiteName,
     TrackName,
     print_json,
-    print_rows,
 )
 
 
@@ -94,22 +93,6 @@ def evaluate(
     print(pipeline.evaluate_run(spec, results, counter(f"{arm} on {benchmark}")))
 
 
-def grade(
-    record: Annotated[Path, typer.Argument(help="Folder of an evaluation.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the new record.")],
-    grader: Annotated[str, typer.Option("--grader", help="Another grader than the protocol's.")] = "",
-    json: Json = False,
-) -> None:
-    """Grade the stored completions of an evaluation again, into a new record, without a model."""
-    from creditbench.evaluator import regrade
-
-    metrics = regrade(record, out, {"grader": grader} if grader else None)
-    if json:
-        print_json(metrics.model_dump(by_alias=True))
-    else:
-        print_rows([{"metric": name, "value": f"{value:.4f}"} for name, value in metrics.values.items()])
-
-
 def replay(
     record: Annotated[Path, typer.Argument(help="Folder of a run, an evaluation or a base model.")],
     config: Annotated[Path | None, typer.Option("--config", help="Another config.json to replay with.")] = None,
@@ -131,5 +114,5 @@ def replay(
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    for command in (base, train, evaluate, grade, replay):
+    for command in (base, train, evaluate, replay):
         app.command()(command)

@@ -5,7 +5,7 @@ Work is cut at fixed batches of samples in problem order; finished batches wait 
 evaluation resumes there and ends in the same bytes.
 """
 
-from creditbench.evaluator.grade import grade_samples, regrade
+from creditbench.evaluator.grade import grade_samples, grader_matrix, regrade
 from creditbench.evaluator.plan import grader_of, load_items, resolve_protocol
 from creditbench.evaluator.record import coordinates, identical_rate, summarise
 from creditbench.evaluator.run import evaluate
@@ -14,6 +14,7 @@ __all__ = [
     "coordinates",
     "evaluate",
     "grade_samples",
+    "grader_matrix",
     "grader_of",
     "identical_rate",
     "load_items",

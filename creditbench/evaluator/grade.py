@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from creditbench.errors import BadInput, CheckFailed, CreditBenchError
 from creditbench.evaluator.plan import grader_of, load_items, resolve_protocol
 from creditbench.evaluator.record import coordinates, sandbox_mode, write_record
 from creditbench.evaluator.rows import GRADED_SCHEMA, completion_of, graded_row, table_of
+from creditbench.grading.matrix import Disagreement, disagreement
+from creditbench.grading.registry import grader_names
 from creditbench.items import OUTCOMES, Completion, Graded, Item, digest_of
 from creditbench.records.paths import SAMPLES
 
@@ -68,6 +71,64 @@ def _ours(verdict: Graded, done: Completion) -> Graded:
     return Graded("error", 0.0, verdict.extracted, reason, verdict.detail)
 
 
+def grader_matrix(
+    folder: Path | str, graders: Sequence[str] = (), root: Path | None = None
+) -> tuple[list[Disagreement], list[tuple[str, int]]]:
+    """How far graders disagree on a record's stored completions, each with each and with the stored verdicts.
+
+    graders: ids; none means all that can grade this benchmark. Returns the pairs, whose `examples` index the second
+    value: (problem id, sample) in stored order. No model is needed. Raises BadInput for an unknown or unfit grader.
+    """
+    record = _opened(folder, root)
+    names = list(dict.fromkeys(graders)) or _known_graders(record.benchmark)
+    stored = f"{record.facts.grader.id}@{record.facts.grader.version} as stored"
+    verdicts = {stored: _graded_of(record.samples)}
+    for name in names:
+        rules = record.rules.model_copy(update={"grader": name})
+        grader = grader_of(record.benchmark, rules)
+        table = grade_samples(record.samples, record.items, record.benchmark, rules)
+        verdicts[f"{grader.id}@{grader.version}"] = _graded_of(table)
+    keys = list(zip(record.samples["problem_id"].to_pylist(), record.samples["sample"].to_pylist(), strict=True))
+    return disagreement(verdicts), keys
+
+
+def _known_graders(benchmark: Benchmark) -> list[str]:
+    own = list(getattr(benchmark.module, "graders", {}))
+    if own or benchmark.card.grader.id not in grader_names():
+        return own or [benchmark.card.grader.id]
+    return grader_names()
+
+
+def _graded_of(table: pa.Table) -> list[Graded]:
+    columns = (table[name].to_pylist() for name in ("outcome", "reward", "extracted", "verdict"))
+    return [Graded(*values) for values in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Record:
+    manifest: records.Manifest
+    facts: records.EvalFacts
+    benchmark: Benchmark
+    rules: EvalProtocol
+    items: list[Item]
+    samples: pa.Table
+
+
+def _opened(folder: Path | str, root: Path | None) -> _Record:
+    """A stored evaluation with the problems it was made on. Raises BadInput or CheckFailed when they are not here."""
+    folder = Path(folder)
+    manifest = records.read_manifest(folder)
+    if manifest.eval is None:
+        raise BadInput(f"{folder}: expected an evaluation's record, got kind {manifest.kind!r}")
+    benchmark = get_benchmark(manifest.eval.benchmark, root)
+    rules = resolve_protocol(benchmark, manifest.eval.protocol)
+    items = load_items(benchmark, manifest.eval.split, rules, manifest.eval.options)
+    if records.digest_rows(items) != manifest.data[benchmark.name].digest:
+        raise CheckFailed(f"{folder}: the problems of {benchmark.name}/{manifest.eval.split} here are not the record's")
+    samples = records.read_parquet(folder / SAMPLES, records.SAMPLES_SCHEMA)
+    return _Record(manifest, manifest.eval, benchmark, rules, items, samples)
+
+
 def regrade(
     folder: Path | str,
     out_dir: Path | str,
@@ -82,22 +143,15 @@ def regrade(
     started, folder, out = records.now(), Path(folder), Path(out_dir)
     if out.resolve() == folder.resolve():
         raise BadInput(f"{out}: the new record needs a folder of its own")
-    old = records.read_manifest(folder)
-    if old.eval is None:
-        raise BadInput(f"{folder}: expected an evaluation's record, got kind {old.kind!r}")
-    benchmark = get_benchmark(old.eval.benchmark, root)
-    before = resolve_protocol(benchmark, old.eval.protocol)
-    rules = resolve_protocol(benchmark, old.eval.protocol | dict(protocol or {}))
+    record = _opened(folder, root)
+    old, benchmark, before = record.manifest, record.benchmark, record.rules
+    rules = resolve_protocol(benchmark, record.facts.protocol | dict(protocol or {}))
     for field, value in rules.model_dump().items():
         if field != "grader" and value != before.model_dump()[field]:
             raise BadInput(f"field {field!r}: only `grader` can change without sampling again")
-    items = load_items(benchmark, old.eval.split, rules, old.eval.options)
-    if records.digest_rows(items) != old.data[benchmark.name].digest:
-        raise CheckFailed(f"{folder}: the problems of {benchmark.name}/{old.eval.split} here are not the record's")
-    samples = records.read_parquet(folder / SAMPLES, records.SAMPLES_SCHEMA)
-    graded = grade_samples(samples, items, benchmark, rules)
+    graded = grade_samples(record.samples, record.items, benchmark, rules)
     grader = grader_of(benchmark, rules)
-    facts = old.eval.model_copy(
+    facts = record.facts.model_copy(
         update={"protocol": rules.model_dump(mode="json"), "grader": records.GraderRef(**grader.model_dump())}
     )
     config = {**old.config, "protocol": rules.model_dump(mode="json")}

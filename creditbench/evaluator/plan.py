@@ -35,9 +35,12 @@ def grader_of(benchmark: Benchmark, protocol: EvalProtocol) -> GraderId:
         if protocol.grader not in own:
             raise unknown("grader", protocol.grader, own, benchmark.name)
         return GraderId(id=protocol.grader, version=own[protocol.grader])
-    from creditbench.grading.registry import get_grader
+    from creditbench.grading.registry import get_grader, grader_names
 
     grader = get_grader(protocol.grader)
+    if benchmark.card.grader.id not in grader_names():
+        rule = benchmark.card.grader.id
+        raise BadInput(f"{benchmark.name}: graded by its own rule {rule!r}; {grader.id!r} cannot read its responses")
     return GraderId(id=grader.id, version=grader.version)
 
 

@@ -220,3 +220,80 @@ def test_evaluation_seeds_draw_different_samples(run, tmp_path):
     second, _ = run(seed=1)
     a, b = (records.read_parquet(p / "samples.parquet") for p in (first, second))
     assert not set(a["seed"].to_pylist()) & set(b["seed"].to_pylist())
+
+
+MATH_CARD = """
+id: sums
+title: Sums
+version: "1"
+grader: {id: integer, version: "1"}
+protocol: {k: 2, max_new_tokens: 40}
+"""
+MATH_TASK = """
+from creditbench.grading import get_grader
+from creditbench.items import Item
+
+def load(split, options):
+    return [Item("a", "1+1", "2"), Item("b", "2+2", "4")]
+
+def render(item, protocol, hint=None):
+    return item.problem
+
+def grade(items, completions, protocol):
+    id = "integer" if protocol.grader == "default" else protocol.grader
+    return get_grader(id).grade_many([item.answer for item in items], completions, protocol)
+"""
+SAID = ["\\boxed{2}", "Answer: 2", "**Answer:** 4", "the answer is 4"]
+
+
+class Saying:
+    name, version, batch_rows = "fake", "7", 64
+
+    def __init__(self):
+        self.at = 0
+
+    def generate(self, prompts, seeds, params):
+        from creditbench.sampling import Generation
+
+        texts = SAID[self.at : self.at + len(prompts)]
+        self.at += len(prompts)
+        return [Generation(tuple(map(ord, text)), (0.0,) * len(text), "stop") for text in texts]
+
+
+def test_graders_are_compared_on_stored_completions(tmp_path, root, model, letters, capsys, monkeypatch):
+    from creditbench.cli import main
+    from creditbench.evaluator import grader_matrix
+    from tests.evaluator.conftest import put_benchmark
+
+    put_benchmark(root, "sums", MATH_CARD, MATH_TASK)
+    out = layout(tmp_path, benchmark="sums")
+    evaluate(model, "sums", "test", None, 0, out, engine=Saying(), tokenizer=letters, root=root)
+    found, keys = grader_matrix(out, ["verl_math_dapo", "lenient"], root)
+    assert keys == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    pairs = {(d.a, d.b): d for d in found}
+    assert len(pairs) == 3
+    # integer takes the box and both Answer lines; verl only the plain line; lenient also "the answer is".
+    stored = pairs["integer@1 as stored", "verl_math_dapo@1"]
+    assert (stored.n, stored.only_a, stored.only_b, stored.examples) == (4, 2, 0, (0, 2))
+    assert pairs["integer@1 as stored", "lenient@1"].only_b == 1
+    monkeypatch.chdir(root)
+    assert main(["grade", str(out), "--matrix", "--grader", "verl_math_dapo", "--out", "matrix.csv"]) == 0
+    assert "50.00 %" in capsys.readouterr().out and "a/0, b/0" not in (root / "matrix.csv").read_text()
+    assert (root / "matrix.csv").read_text().splitlines()[0] == "grader_a,grader_b,outcome_a,outcome_b,count,n"
+    assert main(["grade", str(out), "--grader", "lenient", "--out", "again"]) == 0
+    assert records.read_manifest(root / "again").eval.grader.id == "lenient"
+    capsys.readouterr()
+    for words, said in (
+        (["grade", str(out)], "give --out"),
+        (["grade", str(out), "--grader", "lenient", "--grader", "latex", "--out", "x"], "--matrix to compare several"),
+        (["grade", str(out), "--matrix", "--grader", "lenint"], "did you mean 'lenient'"),
+    ):
+        assert main(words) == 2
+        assert said in capsys.readouterr().err
+    assert main(["export", str(out), "--out", "lm"]) == 0
+    assert [p.name.split("_")[0] for p in sorted((root / "lm").iterdir())] == ["results", "samples"]
+
+
+def test_a_benchmark_with_its_own_rule_takes_no_other_grader(run, root):
+    with pytest.raises(BadInput, match="graded by its own rule 'exact'; 'latex' cannot read"):
+        run(protocol={"grader": "latex"})

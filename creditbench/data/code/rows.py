@@ -26,6 +26,8 @@ _ANY = re.compile(
 _INTERACTIVE = re.compile(r"(?i)\bthis is an interactive problem\b|\binteraction protocol\b")
 _WRAPPED = re.compile(r"(?s)### Question:\s*\n(.*?)\n\s*### Format:(.*?)(?:\n\s*### Answer:|\Z)")
 _FENCED = re.compile(r"(?s)```(?:python)?\n(.*?)```")
+_DOTS = re.compile(r"(?<!\.)\.\.\.\Z")
+_SHOWN = 200  # the site shows some 250 characters of a test; a short text that ends in dots is a drawing
 _CODEFORCES = 2  # CodeContests' number of the judge
 _PYTHON3 = 3  # CodeContests' number of the language
 
@@ -138,7 +140,7 @@ def _open_r1(row: Mapping[str, Any]) -> CodeProblem:
         str(row["id"]), statement, _pairs(whole), min(len(examples), len(whole)), _text(row.get("title")), date,
         time_s=_number(row.get("time_limit")), memory_mb=_whole(row.get("memory_limit")), checker=checker,
         rating=_whole(row.get("rating")), complete=complete, several_answers=_several(statement),
-        why_not=why or ("" if whole else "no tests"),
+        why_not=why or ("" if whole else "no tests"), solutions=tuple(map(_text, row.get("solutions") or ())),
         facts={**_facts(row, "contest_id", "contest_type", "index"), "platform": "codeforces"},
     )  # fmt: skip
 
@@ -211,8 +213,8 @@ def _lines(value: Any) -> str:
 
 
 def _cut(pair: tuple[str, str]) -> bool:
-    """Whether a published test was cut for display: the site ends such text with three dots."""
-    return any(isinstance(text, str) and text.rstrip().endswith("...") for text in pair)
+    """Whether a published test was cut for display: the site ends such (long) text with three dots."""
+    return any(isinstance(text, str) and len(text) > _SHOWN and _DOTS.search(text.rstrip()) for text in pair)
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Commands on stored completions: grade them again, compare graders, export them in lm-eval's format."""
+"""Commands on stored completions: grade them again, compare graders, break scores down, export in lm-eval's format."""
 
 from __future__ import annotations
 
@@ -77,6 +77,27 @@ def _matrix(record: Path, graders: list[str], out: Path | None, json: bool) -> N
         print_rows(shown)
 
 
+def breakdown(
+    record: Record,
+    by: Annotated[
+        str, typer.Option("--by", help="rating, month, errata, or any field of the problems: difficulty, platform, ...")
+    ],
+    width: Annotated[int, typer.Option("--width", help="Width of the rating buckets.")] = 400,
+    ratings: Annotated[
+        Path | None, typer.Option("--ratings", help="CSV of people's ratings (rating, count): adds a percentile.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Scores of an evaluation by groups of problems; with a table of ratings also the fitted rating's percentile."""
+    from creditbench.evaluator.breakdown import breakdown as rows_of
+
+    rows = rows_of(record, by, width, ratings)
+    if json:
+        return print_json(rows)
+    print_rows([{k: f"{v:.4f}" if isinstance(v, float) and "@" in k else v for k, v in row.items()} for row in rows],
+               list(rows[-1]))  # fmt: skip
+
+
 def export(
     record: Record,
     out: Annotated[Path, typer.Option("--out", help="Folder of the two files.")],
@@ -91,5 +112,5 @@ def export(
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    for command in (grade, export):
+    for command in (grade, breakdown, export):
         app.command()(command)

@@ -13,7 +13,7 @@ from creditbench import errors
 from creditbench.cli import main
 
 COMMANDS = ["list", "doctor", "plan", "base", "train", "evaluate", "grade", "aggregate", "report", "compare"]
-COMMANDS += ["replay", "verify", "new-method", "check-method"]
+COMMANDS += ["replay", "verify", "new-method", "check-method", "breakdown"]
 
 
 def files(root: Path) -> set[str]:

@@ -28,13 +28,15 @@ class ReportedPlan:
     """Which papers' numbers a suite is judged against, fixed before running.
 
     names: `<paper>` or `<paper>:<table>` of `folder` (results/reported); margin: a share of 0..1; models: track -> the
-    base model's name as papers write it ("" when unknown: then the base model differs).
+    base model's name as papers write it ("" when unknown: then the base model differs); rows: reported row
+    (`method / variant`) -> our arm, where the suite says so and the names do not.
     """
 
     names: tuple[str, ...]
     folder: Path
     margin: float
     models: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, str] = field(default_factory=dict)
 
 
 def reported_plan(suite: Any, folder: Path) -> ReportedPlan:
@@ -42,15 +44,15 @@ def reported_plan(suite: Any, folder: Path) -> ReportedPlan:
     models = {
         name: (track.base.hub or track.base.path or "").rsplit("/", 1)[-1] for name, track in suite.tracks.items()
     }
-    return ReportedPlan(tuple(suite.verdicts.reported), folder, suite.verdicts.margin, models)
+    return ReportedPlan(tuple(suite.verdicts.reported), folder, suite.verdicts.margin, models, suite.verdicts.rows)
 
 
 def verdict_rows(loaded: Loaded, plan: ReportedPlan | None) -> list[Row]:
     """One row per reported number that an arm, benchmark and metric of ours answer, in the papers' order.
 
     A number is `not comparable` when base model, problems, k or token cap differ from the paper's, as far as it states
-    them. Rows of a paper's ablations count only for an arm whose variant has the same name. Raises BadInput for an
-    unknown paper or table.
+    them. Rows of a paper's ablations count only for an arm whose variant has the same name, or that the plan's `rows`
+    name. Raises BadInput for an unknown paper, table or row.
     """
     if plan is None or not plan.names:
         return []
@@ -78,7 +80,16 @@ def _papers(plan: ReportedPlan) -> list[dict[str, Any]]:
             known = {line["paper"] for line in lines} | {f"{line['paper']}:{line['table']}" for line in lines}
             raise unknown("reported table", name, known, "verdicts.reported")
         chosen += mine
+    names = {row_name(line) for line in chosen}
+    for name in plan.rows:
+        if name not in names:
+            raise unknown("reported row", name, names, "verdicts.rows")
     return [line for line in chosen if line["unit"] in _SCALE and _AT_K.fullmatch(line["metric"])]
+
+
+def row_name(line: Mapping[str, Any]) -> str:
+    """`method / variant` of a reported line, or the method alone."""
+    return f"{line['method']} / {line['variant']}" if line["variant"] else str(line["method"])
 
 
 def _row(
@@ -88,7 +99,7 @@ def _row(
     plan: ReportedPlan,
     pools: dict[str, SeedVariance | None],
 ) -> list[Row]:
-    arm = _arm_of(group, line)
+    arm = _arm_of(group, line, plan)
     if line["benchmark"] != group.benchmark or arm is None:
         return []
     metric, differs = _our_metric(group, line)
@@ -127,8 +138,11 @@ def _row(
     ]
 
 
-def _arm_of(group: Group, line: Mapping[str, Any]) -> str | None:
-    """Our arm that a paper's row speaks of: same method, same variant, no placebo."""
+def _arm_of(group: Group, line: Mapping[str, Any], plan: ReportedPlan) -> str | None:
+    """Our arm that a paper's row speaks of: the one the plan names, else same method, same variant, no placebo."""
+    named = plan.rows.get(row_name(line))
+    if named is not None:
+        return named if named in group.arms else None
     wanted = (line["method"], line["variant"] or "", "")
     return next((name for name in sorted(group.arms) if split_arm(name) == wanted), None)
 

@@ -64,6 +64,9 @@ def check_suite(suite: Suite, where: str) -> None:
     for name in suite.overrides:
         if name not in arms and name not in {arm.method for arm in arms.values()}:
             raise unknown("arm", name, [*arms, *{arm.method for arm in arms.values()}], f"{where}: overrides")
+    for row, name in suite.verdicts.rows.items():
+        if name not in arms:
+            raise unknown("arm", name, arms, f"{where}: verdicts.rows.{row}")
     for track_name, track in suite.tracks.items():
         _check_track(suite, track_name, track, where)
 

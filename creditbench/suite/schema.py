@@ -84,7 +84,10 @@ class Verdicts(Frozen):
 
     margin: float = Field(0.03, gt=0, lt=1)
     alpha: float = Field(0.05, gt=0, lt=1)
-    reported: list[str] = Field(default_factory=list, description="names of results/reported/*.csv, without suffix")
+    reported: list[str] = Field(default_factory=list, description="`<paper>[:<table>]` of results/reported")
+    rows: dict[str, str] = Field(
+        default_factory=dict, description="reported row (`method / variant`, as in the CSV) -> the arm it is about"
+    )
 
 
 class Tables(Frozen):

@@ -92,6 +92,25 @@ def test_ablation_rows_need_an_arm_of_that_variant(filled, papers, put_eval):
     assert [r["method"] for r in verdicts(filled, reported)] == ["cast@no_reversal"]
 
 
+def test_rows_that_the_suite_names_find_their_arm(filled, papers):
+    text = "groups: 2 to 7"
+    reported = papers(
+        ("t", "avg@8", "grpo", "", "50.0", 8, 40), ("t", "avg@8", "opd", text, "60.0", 8, 40),
+        ("t", "avg@8", "cast", "absent", "60.0", 8, 40),
+    )  # fmt: skip
+
+    def plan(rows):
+        return ReportedPlan(("demo-1",), reported, 0.05, {"math": "Tiny-1B"}, rows)
+
+    rows = build_tables(filled, reported=plan({f"opd / {text}": "cast", "cast / absent": "rloo"})).rows["verdicts"]
+    # The named arm answers with the paper's baseline of that table; an arm without results answers nothing.
+    assert [(r["method"], r["reported"], r["gain_verdict"]) for r in rows] == [
+        ("grpo", 0.5, None), ("cast", 0.6, "reproduced")
+    ]  # fmt: skip
+    with pytest.raises(BadInput, match=r"verdicts\.rows: unknown reported row 'opd / groups: 2 to 8'.*2 to 7"):
+        build_tables(filled, reported=plan({"opd / groups: 2 to 8": "cast"}))
+
+
 def test_one_table_of_a_paper_and_unknown_names(filled, papers):
     reported = papers(("table1", "avg@8", "grpo", "", "50.0", 8, 40), ("table2", "avg@8", "grpo", "", "50.0", 8, 40))
     assert [r["table"] for r in verdicts(filled, reported, names=["demo-1:table2"])] == ["table2"]

@@ -18,9 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTED = {
     "dapo-table1": "dapo-2503.14476:table1",
     "opsd-table2": "opsd-2601.18734:table2",
+    "opsd-table3": "opsd-2601.18734:table3",
     "cast-table3": "cast-2606.00172:table3",
     "cast-table7": "cast-2606.00172:table7",
     "scgrpo-table1": "sc-grpo-2606.18810:table1",
+    "scgrpo-table2": "sc-grpo-2606.18810:table2",
+    "scgrpo-table3": "sc-grpo-2606.18810:table3",
     "opd": "sc-grpo-2606.18810:figure4",
     "oar": "",
     "standard": "",
@@ -88,6 +91,39 @@ def test_reported_tables_exist_and_speak_of_our_benchmarks(name: str):
         assert ours & set(zip(rows["model"], rows["benchmark"], strict=True)), listed
 
 
+# Reported rows that no arm answers, and nothing else: each suite's description or `assumed` says why.
+WITHOUT_ARM = {
+    "dapo-table1": {"r1_zero"},
+    "opsd-table2": {"sft"},
+    "opsd-table3": set(),
+    "cast-table3": {"grpo_and_opsd"},
+    "cast-table7": {"opsd", "rlsd", "rlrt", "grpo_and_opsd"},  # table 3 stands beside it for GRPO and the base
+    "scgrpo-table1": {"opsd / demonstrations MiniMax-M2.7", "opsd / demonstrations DeepSeekv4-Pro"},
+    "scgrpo-table2": {
+        "grpo / + forward-KL loss, beta 0.1", "grpo / + forward-KL loss, beta 0.03 to 0.1",
+        "grpo / + reverse-KL loss, beta 0.1", "grpo / + reverse-KL loss, beta 0.03 to 0.1",
+        "grpo / + bidirectional KL loss, reverse beta 0.03 to 0.1, forward 0.1 minus reverse",
+    },
+    "scgrpo-table3": {"sc_grpo / groups: 1-7 correct", "sc_grpo / groups: all correct", "sc_grpo / groups: all"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_ARM)
+def test_every_reported_row_finds_its_arm(name: str):
+    from creditbench.report.tables_verdicts import row_name
+    from creditbench.reported import load_reported
+
+    suite, frame = load_suite(name), load_reported(ROOT / "results" / "reported")
+    tables = {tuple(listed.split(":")) for listed in suite.verdicts.reported}
+    rows = {row_name(r) for r in frame.to_dict("records") if (r["paper"], r["table"]) in tables}
+    assert set(suite.verdicts.rows) <= rows
+    plain = {row for row in rows if row in suite.arms and row not in suite.verdicts.rows}
+    assert rows - set(suite.verdicts.rows) - plain == WITHOUT_ARM[name]
+    # Every arm but those a table does not hold (GRPO and the base, for comparison) is judged by some row.
+    judged = {*suite.verdicts.rows.values(), *plain}
+    assert set(suite.arms) - judged <= {"grpo", "base"}
+
+
 def test_no_verdict_is_planned_where_there_is_no_paper_to_judge_against():
     assert load_suite("oar").verdicts.reported == load_suite("standard").verdicts.reported == []
 
@@ -100,11 +136,16 @@ def test_dapo_table1():
     assert dapo["overlong_cache"] * dapo["max_new_tokens"] == 4096
     assert dapo["warmup_steps"] == 20 * 16  # 20 rollout steps of 16 optimizer steps
     holds(settings("dapo-table1", "grpo", "math"), clip_low=0.2, clip_high=0.2, aggregate="sequence-mean")
-    # Rungs of the table: soft punishment before the token-level loss, both before dynamic sampling.
-    rung = settings("dapo-table1", "dapo@overlong", "math")
-    holds(rung, dynamic_sampling=False, aggregate="sequence-mean", clip_high=0.28, overlong_cache=0.2)
-    rung = settings("dapo-table1", "dapo@no_dynamic_sampling", "math")
-    holds(rung, dynamic_sampling=False, aggregate="token-mean", overlong_cache=0.2)
+    # Each rung of the table adds one thing to the rung below.
+    rungs = [settings("dapo-table1", f"dapo@rung_{name}", "math") for name in ("filter", "clip", "soft", "token")]
+    wholly = {"clip_high", "overlong_cache", "aggregate", "dynamic_sampling", "mask_truncated"}
+    seen = [{key: rung[key] for key in wholly} for rung in [*rungs, dapo]]
+    naive = {"dynamic_sampling": False, "overlong_cache": 0.0, "clip_high": 0.2, "aggregate": "sequence-mean"}
+    assert seen[0] == {**naive, "mask_truncated": True}
+    assert seen[1] == {**seen[0], "clip_high": 0.28}
+    assert seen[2] == {**seen[1], "overlong_cache": 0.2, "mask_truncated": False}  # the penalty replaces the filter
+    assert seen[3] == {**seen[2], "aggregate": "token-mean"}
+    assert seen[4] == {**seen[3], "dynamic_sampling": True}
     used = protocol(load_suite("dapo-table1"), "math", "aime24")
     holds(used, k=32, temperature=1.0, top_p=0.7, max_new_tokens=20480)
     assert load_suite("dapo-table1").tracks["math"].base.hub == "Qwen/Qwen2.5-32B"
@@ -185,6 +226,36 @@ def test_scgrpo_table1():
     assert {track.base.hub for track in suite.tracks.values()} == {"Qwen/Qwen3-8B"}
 
 
+def test_opsd_table3():
+    # Section 4, table 3: same set-up as table 2's OPSD, three divergences, 50 and 100 steps.
+    for arm, beta, steps in (
+        ("opsd", 0.0, 100), ("opsd@step50", 0.0, 50), ("opsd@reverse_kl", 1.0, 100),
+        ("opsd@reverse_kl_step50", 1.0, 50), ("opsd@jsd", 0.5, 100), ("opsd@jsd_step50", 0.5, 50),
+    ):  # fmt: skip
+        found = settings("opsd-table3", arm, "qwen3-1.7b")
+        holds(found, beta=beta, steps=steps, tau=0.05, lr=5e-6, lora_r=64, max_new_tokens=1024, temperature=1.1)
+        assert found["prompts_per_step"] * found["group_size"] == 32
+    holds(protocol(load_suite("opsd-table3"), "qwen3-1.7b", "aime25"), k=12, max_new_tokens=38912, thinking=True)
+
+
+@pytest.mark.parametrize("name", ["scgrpo-table1", "scgrpo-table2", "scgrpo-table3"])
+def test_scgrpo_on_livecodebench(name: str):
+    """Section 6: 131 problems of v6, half of each problem's tests to train and half to score, 320 steps."""
+    suite = load_suite(name)
+    track = suite.tracks["code"]
+    assert (track.train.split, track.eval[0].split) == ("train_half", "eval_half")
+    window = {"release": "release_v6", "start": "2025-02-01", "end": "2025-05-31"}
+    assert track.train.options == track.eval[0].options == {**window, "n": 131, "seed": 0}
+    found = settings(name, "sc_grpo", "code")
+    holds(found, steps=320, max_new_tokens=8192, lr=1e-6, group_size=8, prompts_per_step=8, quantile=0.75, alpha=0.1)
+    holds(protocol(suite, "code", "livecodebench"), k=8, max_new_tokens=8192, thinking=False)
+    if name == "scgrpo-table3":
+        changed = {"partial_only": {"solve_none": False}, "fixed_c": {"fixed_c": 1e-4}, "p50": {"quantile": 0.5}}
+        for variant, differs in {**changed, "alpha02": {"alpha": 0.2}}.items():
+            mine = settings(name, f"sc_grpo@{variant}", "code")
+            assert {key: value for key, value in mine.items() if value != found[key]} == differs
+
+
 def test_opd():
     blog, pair = settings("opd", "opd", "blog"), settings("opd", "opd", "pair-base")
     holds(blog, steps=150, group_size=4, prompts_per_step=512, form="sampled", coef=1.0)
@@ -231,7 +302,7 @@ def test_price_of_a_pass_per_token_grows_with_length():
 def test_price_knows_a_suites_override_and_does_not_depend_on_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     whole = estimate(make_request({"suite": "dapo-table1"}))
     cost = {row["arm"]: row["step_cost"] for row in whole["arms"]}
-    assert cost["dapo@overlong"] == cost["dapo@no_dynamic_sampling"] == cost["grpo"] < cost["dapo"]
+    assert cost["dapo@rung_clip"] == cost["dapo@rung_token"] == cost["grpo"] < cost["dapo"]
     monkeypatch.setenv(source.VARIABLE, str(tmp_path))
     request = make_request({"suite": "dapo-table1"})
     assert "math" in request.skipped and not request.runs

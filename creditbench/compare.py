@@ -8,7 +8,7 @@ from typing import NamedTuple
 from creditbench.errors import BadInput
 from creditbench.records import read_manifest, read_parquet
 from creditbench.records.manifest import Manifest
-from creditbench.replay import _differences as differences
+from creditbench.replay import differences
 
 
 class Comparison(NamedTuple):

@@ -86,7 +86,7 @@ def _replay_run(record: Path, manifest: Manifest, config: Path | None, stored: b
         if parting is None and read_manifest(scratch / "run").model_digest == manifest.model_digest:
             return Replay(True, f"identical: {spec.settings.steps} steps, {len(new)} digests, the same final weights")
         where = str(parting) if parting else "the traces agree but the saved weights differ"
-        lines = [where, *_differences(manifest, read_manifest(scratch / "run"))]
+        lines = [where, *differences(manifest, read_manifest(scratch / "run"))]
         if manifest.determinism != "D3":
             lines.append(_against_spread(record, scratch / "run", manifest))
         return Replay(False, "\n".join(lines))
@@ -94,7 +94,7 @@ def _replay_run(record: Path, manifest: Manifest, config: Path | None, stored: b
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _differences(old: Manifest, new: Manifest) -> list[str]:
+def differences(old: Manifest, new: Manifest) -> list[str]:
     """What differs between the two records and may be the reason: settings, machine, versions."""
     lines = []
     before, after = _flat(old.config), _flat(new.config)
@@ -192,6 +192,6 @@ def _replay_base(record: Path, manifest: Manifest) -> Replay:
         again = read_manifest(build_model(spec, scratch))
         if again.model_digest == manifest.model_digest:
             return Replay(True, "identical: the same weights")
-        return Replay(False, "\n".join(["the weights differ", *_differences(manifest, again)]))
+        return Replay(False, "\n".join(["the weights differ", *differences(manifest, again)]))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

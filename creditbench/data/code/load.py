@@ -27,6 +27,7 @@ from creditbench.data.load import choose, read_card, without_overlap
 from creditbench.errors import BadInput, CheckFailed, unknown
 from creditbench.items import Item, digest_of, digest_text
 from creditbench.records import write_json
+from creditbench.seeds import derive
 
 OPTIONS = (
     "source", "n", "seed", "ids", "against", "release", "files", "start", "end", "ends", "errata", "ids_sha256",
@@ -60,12 +61,19 @@ def load_code(folder: Path, split: str, options: Mapping[str, Any]) -> list[Item
     if chosen.get("errata") == "exclude":
         rows = [row for row in rows if not _erratum(row, errata)]
     items = [_item(card, row, chosen, _erratum(row, errata)) for row in rows]
+    if facts.get("part"):
+        items = [item for item in items if part_of(item.id) == facts["part"]]
     if facts.get("half"):
         items = halved(card.id, items, str(facts["half"]), int(chosen.get("half_seed", 0)))
     if chosen.get("against"):
         items = without_overlap(card.id, items, list(chosen["against"]), str(chosen.get("source", "auto")))
     _check_list(card, split, items, chosen, facts)
     return choose(card.id, split, items, chosen)
+
+
+def part_of(id: str) -> str:
+    """`dev` for one problem in 32, `train` for the others, by a hash of the id."""
+    return "train" if derive("part", id) % 32 else "dev"
 
 
 def _one_each(card: BenchmarkCard, rows: Iterable[Row]) -> list[Row]:
@@ -177,7 +185,7 @@ def _item(card: BenchmarkCard, row: Row, options: Mapping[str, Any], erratum: st
 def _check_list(
     card: BenchmarkCard, split: str, items: Sequence[Item], options: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
-    """Record the list of ids with its hash, and compare it with `ids_sha256` and, for the card's own list, `n`."""
+    """Record the list of ids with its hash; compare it with `ids_sha256` and, for a shipped file, the card's `n`."""
     if not items:
         raise BadInput(f"{card.id}, split {split!r}: no problems are left (window, options or data folder?)")
     ids = sorted(item.id for item in items)
@@ -192,7 +200,7 @@ def _check_list(
     write_json(path, listed)
     if expected is not None and expected != sha:
         raise CheckFailed(f"{card.id}, split {split!r}: its {len(ids)} ids hash to {sha[:16]}, expected {expected}")
-    if facts.get("n") is not None and not options.keys() - {"source", "n", "seed", "ids"} and len(ids) != facts["n"]:
+    if facts.get("file") and not asked.keys() - {"source", "python_multiplier"} and len(ids) != facts["n"]:
         raise CheckFailed(f"{card.id}, split {split!r}: {len(ids)} items, the card says {facts['n']}")
 
 

@@ -6,6 +6,7 @@ The wording is ours; the format asked for is the published one (one fenced block
 from __future__ import annotations
 
 from creditbench.benchmark import EvalProtocol, Messages
+from creditbench.data.code.grade import tests_of
 from creditbench.data.prompts import STUDENT_HEADER
 from creditbench.errors import BadInput, unknown
 from creditbench.items import Hint, Item
@@ -16,6 +17,7 @@ STDIN = (
     "with the whole program in one block:\n\n```python\n# your program\n```"
 )
 STARTER = "Complete this Python code, keeping its names. Think first; end with the whole code in one block:\n\n"
+SHOWN_TESTS, SHOWN_CHARS = 3, 400
 _OWN = "Understand it, then solve the problem again in your own words."
 
 
@@ -35,10 +37,18 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
     return [*system, {"role": "user", "content": text}]
 
 
+def _few_tests(item: Item) -> str:
+    """The first short tests of an item (of its half), which is the nearest thing to an answer that a program has."""
+    short = [test for test in tests_of(item)[0] if len(test.input) + len(test.output) <= SHOWN_CHARS]
+    return "\n\n".join(f"Input:\n{t.input.strip()}\nOutput:\n{t.output.strip()}" for t in short[:SHOWN_TESTS])
+
+
 def _hint(item: Item, hint: Hint) -> str:
     about = hint.item or item
     if hint.kind == "rollout" and hint.completion is not None:
         return f"A response whose program passed the tests:\n\n{hint.completion.text}\n\n{_OWN}"
     if hint.kind == "solution" and about.solution:
         return f"A reference solution:\n\n```python\n{about.solution.rstrip()}\n```\n\n{_OWN}"
+    if hint.kind == "answer" and (shown := _few_tests(about)):
+        return f"Some of the tests that the program must pass:\n\n{shown}\n\n{_OWN}"
     raise BadInput(f"item {about.id!r}: a hint of kind {hint.kind!r} has no content to show")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from creditbench.benchmark import repo_root
 from creditbench.errors import BadInput, CreditBenchError
 from creditbench.records import read_json, write_json
 from creditbench.records.paths import find_runs, suite_dir
-from creditbench.suite import Suite, load_suite, resolve
+from creditbench.suite import Suite, load_suite, parse_arm, resolve
 
 if TYPE_CHECKING:
     from creditbench.report.tables import Tables
@@ -72,12 +74,27 @@ def _computed(suite_name: str, results: Path) -> tuple[Path, Tables, Notes]:
         data=contamination_rows(suite, folder),
     )  # fmt: skip
     tables = replace(tables, left_out=[*tables.left_out, *without_results(suite, tables)])
+    trials = tuning_trials(suite.class_)
+    for row in tables.rows["cost"]:
+        row["dev_trials"] = trials.get((row["track"], parse_arm(row["method"]).method), 0)
     notes: Notes = {
         "blocked": list(tables.blocked),
         "left_out": list(tables.left_out),
         "out_of_date": out_of_date(suite, folder),
     }
     return folder, tables, notes
+
+
+def tuning_trials(suite_class: str) -> dict[tuple[str, str], int]:
+    """(track, method) -> how many runs were spent on choosing its settings, from the log beside the reference results.
+
+    Every arm of a method uses what was chosen for the method itself.
+    """
+    log = repo_root() / "results" / "reference" / f"tuning-{suite_class}.csv"
+    if not log.is_file():
+        return {}
+    with log.open(encoding="utf-8", newline="") as file:
+        return dict(Counter((row["track"], parse_arm(row["arm"]).method) for row in csv.DictReader(file)))
 
 
 def _write(tables: Tables, notes: Notes, folder: Path) -> list[Path]:

@@ -1,16 +1,18 @@
 """Equal tuning: the same grid for every method, judged on the dev split with a seed no table uses. Floor 5.
 
 Each trial is a whole run plus an evaluation on dev; all trials are kept in `results/<suite>/tuning/`, whatever they
-show. The best mean wins; ties go to the smaller learning rate. What was chosen goes into the cards by hand, with
-the number of trials, before any test seed runs.
+show. `chosen_rate` decides: the best mean over tracks, and the smaller rate where the difference is within a standard
+error. What was chosen goes into the cards before any test seed runs; the log is kept in `results/reference/`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from creditbench.errors import BadInput
 from creditbench.records import read_json, write_text
@@ -19,7 +21,7 @@ from creditbench.trainer import train
 from creditbench.trainer_trl import engine_of
 
 TUNING_SEED = 1000
-COLUMNS = ("track", "arm", "lr", "seed", "dev_score", "dev_pass", "mean_tokens")
+COLUMNS = ("track", "arm", "lr", "seed", "dev_score", "dev_pass", "mean_tokens", "n_samples")
 Report = Callable[[str], None]
 
 
@@ -53,6 +55,26 @@ def tune(
     return folder / f"trials.{track}.csv"
 
 
+def chosen_rate(trials: Sequence[Mapping[str, Any]]) -> float:
+    """The learning rate that an arm's trials speak for, all tracks together.
+
+    The smallest rate whose mean dev score over tracks is within one standard error of the best mean. The error is that
+    of a mean of shares, sqrt(sum over tracks of p (1 - p) / n_samples) / number of tracks.
+    Raises BadInput when some rate was not tried on every track.
+    """
+    tracks = sorted({str(row["track"]) for row in trials})
+    table = {(float(row["lr"]), str(row["track"])): row for row in trials}
+    rates = sorted({rate for rate, _ in table})
+    if not rates or any((rate, track) not in table for rate in rates for track in tracks):
+        raise BadInput("tuning: expected a trial of every learning rate on every track")
+    scores = {rate: [float(table[rate, track]["dev_score"]) for track in tracks] for rate in rates}
+    means = {rate: sum(values) / len(tracks) for rate, values in scores.items()}
+    best = max(means, key=lambda rate: means[rate])
+    counts = [int(table[best, track]["n_samples"]) for track in tracks]
+    error = math.sqrt(sum(p * (1 - p) / n for p, n in zip(scores[best], counts, strict=True))) / len(tracks)
+    return next(rate for rate in rates if means[rate] >= means[best] - error)
+
+
 def _score(suite: Suite, track: str, seed: int, run: Path, place: Path, results: Path) -> dict[str, float]:
     from creditbench.evaluator import evaluate
 
@@ -67,7 +89,8 @@ def _score(suite: Suite, track: str, seed: int, run: Path, place: Path, results:
     values = metrics["values"]
     avg = next(v for k, v in values.items() if k.startswith("avg@"))
     solved = max((v for k, v in values.items() if k.startswith("pass@")), default=avg)
-    return {"dev_score": avg, "dev_pass": solved, "mean_tokens": metrics["mean_tokens"]}
+    n = sum(metrics["outcomes"].values())
+    return {"dev_score": avg, "dev_pass": solved, "mean_tokens": metrics["mean_tokens"], "n_samples": n}
 
 
 def _read(path: Path) -> list[dict]:

@@ -25,7 +25,7 @@ def trials(monkeypatch):
 
     def score(suite, track, seed, run, place, results):
         arm, lr = run.parts[-3], float(run.parts[-2].removeprefix("lr"))
-        return {"dev_score": SCORES[arm, lr], "dev_pass": 0.9, "mean_tokens": 30.0}
+        return {"dev_score": SCORES[arm, lr], "dev_pass": 0.9, "mean_tokens": 30.0, "n_samples": 100}
 
     monkeypatch.setattr(tuning, "train", train)
     monkeypatch.setattr(tuning, "_score", score)
@@ -61,3 +61,25 @@ def test_seeds_of_the_tables_are_refused(tmp_path: Path, trials):
     with pytest.raises(BadInput, match="seed 0: is one of the suite's"):
         tuning.tune(load_suite("tiny"), "math", ["grpo"], [1e-4], tmp_path, seed=0)
     assert trials == []
+
+
+def trial(track, lr, score, n=100):
+    return {"track": track, "lr": lr, "dev_score": score, "n_samples": n}
+
+
+def test_best_mean_over_tracks_wins():
+    """.5 + .9 against .9 + .8: the second, although the first wins a track."""
+    rows = [trial("a", 1e-4, 0.5), trial("b", 1e-4, 0.9), trial("a", 1e-3, 0.9), trial("b", 1e-3, 0.8)]
+    assert tuning.chosen_rate(rows) == 1e-3
+
+
+@pytest.mark.parametrize(("small", "chosen"), [(0.861, 1e-4), (0.859, 1e-3)])
+def test_within_a_standard_error_the_smaller_rate_wins(small, chosen):
+    """p = .9 over 56 samples: sqrt(.09 / 56) = .0401, so that .8599 is the border."""
+    rows = [trial("a", 1e-4, small), trial("a", 1e-3, 0.9, n=56)]
+    assert tuning.chosen_rate(rows) == chosen
+
+
+def test_a_missing_trial_is_refused():
+    with pytest.raises(BadInput, match="every learning rate on every track"):
+        tuning.chosen_rate([trial("a", 1e-4, 0.5), trial("b", 1e-3, 0.5)])

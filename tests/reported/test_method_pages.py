@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import json
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -55,3 +57,49 @@ def test_page(page):
             assert name in names_in(ROOT / file), f"{file} has no {name}"
     for link in re.findall(r"\]\((\w+\.md)\)", text):
         assert (page.parent / link).is_file(), link
+
+
+@pytest.fixture
+def numbers(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("method_numbers")
+
+
+REFERENCE = {
+    "command": "make it",
+    "groups": [{"code": {"commit": "0123456789abcdef"}}],
+    "leaderboard": [
+        {"track": "math", "method": m, "score": s, "ci_low": s - 0.02, "ci_high": s + 0.02,
+         "rank_low": 1, "rank_high": r}
+        for m, s, r in (("base", 0.30, 9), ("cast", 0.41, 1), ("cast@matched", 0.4, 2), ("grpo", 0.385, 2))
+    ],
+    "pairwise": [
+        {"track": "math", "family": f, "method_a": a, "method_b": b, "difference": d, "ci_low": d - 0.01,
+         "ci_high": d + 0.01, "p_holm": p}
+        for f, a, b, d, p in (
+            ("base", "cast", "base", 0.11, 0.0002), ("grpo", "cast", "grpo", 0.025, 0.04),
+            ("placebo", "cast", "cast+permuted", -0.004, 0.5), ("placebo", "sc_grpo", "sc_grpo+permuted", 0.2, 0.5),
+        )
+    ],
+}  # fmt: skip
+
+
+def test_numbers_of_a_page_are_those_of_the_reference_run(numbers):
+    block = numbers.numbers("cast", REFERENCE)
+    assert "`make it` at commit `0123456789ab`" in block
+    assert "| math | `cast` | 41.0 | 39.0 to 43.0 | 1 | +11.0 | +2.5 | 0.040 |" in block
+    assert "| math | `cast@matched` | 40.0 | 38.0 to 42.0 | 1-2 |  |  |  |" in block
+    assert "| math | `cast` | `cast+permuted` | -0.4 | -1.4 to +0.6 | 0.500 |" in block
+    assert "sc_grpo" not in block and "grpo`" not in block
+    assert numbers.numbers("opd", REFERENCE).startswith("No arm of this method is in the reference run")
+
+
+def test_committed_blocks_are_the_commands_own(numbers):
+    """No number in a page is typed: every block is what the command writes from the committed reference run."""
+    path = ROOT / "results" / "reference" / "tiny.json"
+    reference = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    for page in PAGES:
+        found = numbers.BLOCK.search(page.read_text(encoding="utf-8"))
+        assert found, f"{page.name}: markers"
+        expected = f"{found[1]}\n{numbers.numbers(page.stem, reference)}\n\n{found[2]}"
+        assert found[0] == expected, f"{page.name}: run python docs/method_numbers.py"

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from creditbench import records
 from creditbench.benchmark import Benchmark
+from creditbench.evaluator.episodes import episode_values
 from creditbench.items import OUTCOMES
 from creditbench.records.paths import MANIFEST, METRICS, SAMPLES, TIMING
 from creditbench.stats.estimators import pass_at_k, pass_hat_k
@@ -20,8 +21,8 @@ def summarise(samples: pa.Table, name: str, version: str, n_problems: int, k: in
     """Numbers of `metrics.json` from graded samples in problem order (n_problems x k rows).
 
     avg@k, unbiased pass@j for the powers of two up to k and k itself, pass^k, shares of outcomes, mean tokens and
-    reward, the share of samples that repeat an earlier one of their problem. The standard error covers the draw of
-    problems only: it says nothing about training seeds.
+    reward, the share of samples that repeat an earlier one of their problem; for agents steps and invalid actions.
+    The standard error covers the draw of problems only: it says nothing about training seeds.
     """
     outcomes = samples["outcome"].to_pylist()
     correct_PK = np.array([outcome == "correct" for outcome in outcomes]).reshape(n_problems, k)
@@ -37,7 +38,7 @@ def summarise(samples: pa.Table, name: str, version: str, n_problems: int, k: in
     values["mean_tokens_correct"] = float(tokens[right].mean()) if right.any() else 0.0
     values["mean_reward"] = float(np.asarray(samples["reward"].to_numpy()).mean())
     values["identical_rate"] = identical_rate(samples)
-    values |= {f"share_{outcome}": n / len(outcomes) for outcome, n in counts.items()}
+    values |= {f"share_{outcome}": n / len(outcomes) for outcome, n in counts.items()} | episode_values(samples)
     result: dict[str, float | str] = {"alias": name}
     result |= {f"{metric},none": values[metric] for metric in (f"avg@{k}", f"pass@{k}")}
     spread = float(correct_PK.mean(axis=1).std(ddof=1)) if n_problems > 1 else 0.0

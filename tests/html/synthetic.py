@@ -20,9 +20,10 @@ from creditbench.records.paths import eval_dir, run_dir
 
 STRENGTH = {
     "base": -0.9, "grpo": 0.35, "dapo": 0.5, "opd": 1.35, "opsd": 0.15, "cast": 0.45, "sc_grpo": 0.8, "oar_p": 0.4,
-    "oar_g": 0.65, "cast+permuted": 0.42, "sc_grpo+permuted": 0.38,
+    "oar_g": 0.65, "cast+permuted": 0.42, "sc_grpo+permuted": 0.38, "sc_grpo@matched": 0.6,
 }  # fmt: skip
 ARMS = tuple(STRENGTH)
+STRENGTH |= {"sc_grpo@matched": 0.6, "cast@matched": 0.3}  # for suites that list them
 LENGTH = {"opd": 1.35, "dapo": 1.2, "cast": 0.85}
 HOSTILE = (
     '</script><script>window.__pwned = 1</script><img src=x onerror="window.__pwned = 2">'

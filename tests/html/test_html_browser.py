@@ -272,6 +272,54 @@ def test_a_track_with_two_benchmarks_opens_on_both_together(chromium, tmp_path, 
     assert errors == []
 
 
+def test_the_two_views_stand_side_by_side_and_switch_the_table(chromium, tmp_path, root):
+    arms_ = ("base", "grpo", "opd", "cast", "sc_grpo", "sc_grpo+permuted", "sc_grpo@matched", "cast@matched")
+    folder = make_suite(tmp_path / "r", root, arms=arms_, n_problems=12, k=2, tracks=("math",))
+    made = build_html(folder, tmp_path / "views.html", root=root)
+    errors = []
+    for width in (1400, 390):
+        tab = chromium.new_page(viewport={"width": width, "height": 844})
+        tab.on("pageerror", lambda e: errors.append(str(e)))
+        tab.on("console", lambda m: errors.append(m.text))
+        tab.goto(made.as_uri())
+        tab.wait_for_selector(READY)
+        tab.wait_for_timeout(300)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert len(arms(tab)) == 8
+        pick(tab, "View", "as published")
+        assert set(arms(tab)) == {"base", "grpo", "opd", "cast", "sc_grpo", "sc_grpo+permuted"}
+        pick(tab, "View", "matched")
+        assert set(arms(tab)) == {"base", "grpo", "cast@matched", "sc_grpo@matched"}
+        assert "v=matched" in tab.url
+        tab.reload()
+        tab.wait_for_selector(READY)
+        assert set(arms(tab)) == {"base", "grpo", "cast@matched", "sc_grpo@matched"}
+        rows = tab.locator("#views table").first.locator("tbody tr")
+        names = [rows.nth(i).locator("th").inner_text() for i in range(rows.count())]
+        assert names == ["base", "cast", "grpo", "sc_grpo"]
+        assert "cast minus cast@matched" in " ".join(tab.inner_text("#views").split())
+        tab.close()
+    assert errors == []
+
+
+def test_equal_length_effort_and_data_are_tables_of_the_page(visit, tables):
+    tab = visit(at="#t=math")
+    row = next(
+        r for r in tables.rows["length"]
+        if (r["track"], r["family"], r["estimand"], r["method_a"]) == ("math", "grpo", "superpopulation", "opd")
+    )  # fmt: skip
+    shown = " ".join(tab.locator("#length tbody tr", has_text="opd").inner_text().split()).replace("\u2212", "-")
+    assert f"{100 * row['at_equal_length']:+.1f}" in shown and f"{row['length_ratio']:.2f}" in shown
+    equal = {r["method"]: r for r in tables.rows["equal"] if (r["track"], r["equal"]) == ("math", "tokens")}
+    words = tab.inner_text("#views")
+    assert "no @matched arm" in words and f"{100 * equal['opd']['training_accuracy']:.1f}" in words
+    assert tab.locator("#data tbody tr").count() == 7
+    pick(tab, "Judged against", "vs base")
+    tab.wait_for_timeout(50)
+    pick(tab, "Track", "agent")
+    assert tab.locator("#length tbody tr").count() == 6
+
+
 def test_print_shows_tables_and_hides_controls(visit):
     tab = visit()
     tab.emulate_media(media="print")

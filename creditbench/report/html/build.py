@@ -20,7 +20,7 @@ VENDOR = ("d3.min.js", "plot.umd.min.js")
 STYLES = ("base.css", "table.css", "panels.css")
 SCRIPTS = (
     "core.js", "state.js", "table.js", "figures.js", "forest.js", "pairs.js", "curves.js", "cost.js", "placebo.js",
-    "papers.js", "heatmap.js", "samples.js", "provenance.js", "main.js",
+    "papers.js", "fair.js", "heatmap.js", "samples.js", "provenance.js", "main.js",
 )  # fmt: skip
 MAX_BYTES = 5_000_000
 OVERHEAD = 600  # bytes that a packed text needs around itself: its element and the sentence about it

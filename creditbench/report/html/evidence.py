@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from creditbench.benchmark import EvalProtocol, get_benchmark
+from creditbench.benchmark import EvalProtocol, get_benchmark, private_transcripts
 from creditbench.errors import CreditBenchError
 from creditbench.items import OUTCOMES, Item
 from creditbench.records import read_manifest, read_parquet
@@ -128,6 +128,10 @@ class Texts:
 
 def texts(group: Group, budget: int, root: Any = None) -> Texts:
     """Choose and pack the texts of one group so that they take at most `budget` characters of the page."""
+    facts = group.manifest.eval
+    if facts is not None and (private := private_transcripts(facts.benchmark, root)):
+        nothing = packed_json({"prompts": [], "samples": {}, "why": f"These texts stay private: {private}"})
+        return Texts(nothing, f"The texts of {facts.benchmark} stay private: {private}.", -1)
     prompts, why = _prompts(group, root)
     size = _bytes_per_sample(group)
     for stride in STRIDES:

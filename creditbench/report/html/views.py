@@ -24,7 +24,20 @@ from creditbench.stats.two_way import score_interval
 
 Json = dict[str, Any]
 PAIR_FIELDS = ("method_a", "method_b", "difference", "ci_low", "ci_high", "p", "p_holm", "mde", "test", "note")
-CORE_VERSION = 1
+LENGTH_FIELDS = (
+    "method_a", "method_b", "difference", "at_equal_length", "ci_low", "ci_high", "p_holm", "slope", "length_ratio",
+    "note",
+)  # fmt: skip
+VIEW_FIELDS = (
+    "view", "method", "arm", "score", "ci_low", "ci_high", "rank_low", "rank_high", "against_grpo", "diff_low",
+    "diff_high", "p_holm",
+)  # fmt: skip
+EQUAL_FIELDS = (
+    "method", "equal", "at", "training_accuracy", "ci_low", "ci_high", "against_grpo", "diff_low", "diff_high",
+    "p_holm", "step", "generated_tokens",
+)  # fmt: skip
+SPREAD_FIELDS = ("method", "seed_sd", "problem_sd", "interaction_sd", "sampling_sd")
+CORE_VERSION = 2
 MAX_PROBLEMS = 2000  # more columns than this are no heat map
 
 
@@ -60,6 +73,7 @@ def page_view(tables: Tables, suite_folder: Path, root: Path | None = None) -> J
         "verdicts": verdicts(tables, suite_folder),
         "blocked": tables.blocked,
         "footnotes": tables.footnotes,
+        "contamination": tables.rows["contamination"],
         "left_out": tables.left_out,
     }
     return rounded(view)
@@ -74,6 +88,7 @@ def track_view(tables: Tables, track: str) -> Json:
         "name": track,
         "benchmarks": [g.benchmark for g in groups],
         "aids": reading_aids(tables, track),
+        "equal": [[row.get(name) for name in EQUAL_FIELDS] for row in tables.rows["equal"] if row["track"] == track],
         "costs": {row["method"]: {name: row[name] for name in COUNTED} for row in rows},
     }
     if len(groups) > 1:
@@ -136,6 +151,9 @@ def group_view(tables: Tables, group: Group) -> Json:
             for r in tables.rows["budget"]
             if (r["track"], r["benchmark"]) == (group.track, group.benchmark)
         ],
+        "length": length_views(tables, group),
+        "views": _lists(tables, group, "views", VIEW_FIELDS),
+        "spread": _lists(tables, group, "variance", SPREAD_FIELDS),
         "facts": {
             arm: {"tokens": found.mean_tokens, **{o: found.share(o) for o in ("truncated", "unparsed", "error")}}
             for arm, found in group.arms.items()
@@ -146,6 +164,21 @@ def group_view(tables: Tables, group: Group) -> Json:
         view["solved"] = {arm: found.correct_SPK.sum(axis=(0, 2)).tolist() for arm, found in group.arms.items()}
         view["of"] = {arm: len(found.seeds) * found.k for arm, found in group.arms.items()}
     return view
+
+
+def _lists(tables: Tables, group: Group, table: str, names: Sequence[str]) -> list[list[Any]]:
+    rows = [r for r in tables.rows[table] if (r["track"], r["benchmark"]) == (group.track, group.benchmark)]
+    return [[row.get(name) for name in names] for row in rows]
+
+
+def length_views(tables: Tables, group: Group) -> Json:
+    """family -> estimand -> rows in the order of `LENGTH_FIELDS`."""
+    out: Json = {}
+    for row in tables.rows["length"]:
+        if (row["track"], row["benchmark"]) == (group.track, group.benchmark):
+            place = out.setdefault(row["family"], {}).setdefault(row["estimand"], [])
+            place.append([row.get(name) for name in LENGTH_FIELDS])
+    return out
 
 
 def pair_views(tables: Tables, group: Group) -> Json:

@@ -1,12 +1,12 @@
 // Forest plot: each arm's difference to what it is judged against, with interval, p and what could be detected.
-const FAMILY = { grpo: `vs ${D.reference}`, base: `vs ${D.base}`, placebo: "vs own placebo" };
+const FAMILY = { grpo: `vs ${D.reference}`, base: `vs ${D.base}`, view: "vs matched", placebo: "vs placebo" };
 
 panels.push({ id: "differences", render() {
   const known = Object.keys(FAMILY).filter((f) => ((G().pairs[S.metric] || {})[f] || {})[S.est]?.length);
   const body = section("differences", "Differences",
     "Points of difference with 95 % intervals. Filled: significant after Holm’s correction within this figure. Hollow: not shown to differ, which is not the same as equal.",
     known.length > 1 ? segmented("Judged against", known.map((f) => [f, FAMILY[f]]), S.family, (f) => update({ family: f }, ["differences"])) : null);
-  const rows = pairRows(S.family).sort((a, b) => b.d - a.d);
+  const rows = pairRows(S.family).filter((r) => inView(r.a) || S.family === "view").sort((a, b) => b.d - a.d);
   if (S.bench === "*") body.append(note(`Shown for ${G().benchmark}; choose a benchmark above for another one.`));
   if (!rows.length) return body.append(note("There is no pair of this kind in this suite."));
   const name = (r) => (S.family === "placebo" ? `${r.a} − ${r.b.slice(r.b.indexOf("+"))}` : r.a);

@@ -3,11 +3,12 @@ panels.unshift({ id: "controls", render() {
   const names = groupsOf(S.track), group = G(), host = $("#controls");
   const focus = host.contains(document.activeElement) ? document.activeElement.closest("#controls > *") : null;
   const nth = focus ? [...host.children].indexOf(focus) : -1;
-  host.replaceChildren(
+  host.replaceChildren(...[
     segmented("Track", D.tracks.map((t) => [t.name, t.name]), S.track, (track) => update({ track, bench: "", metric: "", sample: null }), "main"),
     dropdown("Benchmark", [...(names.length > 1 ? [["*", "all together"]] : []), ...names.map((n) => [n, n])], S.bench, (bench) => update({ bench, metric: "", sample: null })),
     segmented("Metric", group.metrics.map((m) => [m, m]), S.metric, (metric) => update({ metric })),
-    segmented("Claim about", D.estimands.slice().reverse().map((e) => [e, ...(ESTIMAND[e] || [e, e])]), S.est, (est) => update({ est })));
+    hasViews() ? segmented("View", VIEWS, S.view, (view) => update({ view })) : null,
+    segmented("Claim about", D.estimands.slice().reverse().map((e) => [e, ...(ESTIMAND[e] || [e, e])]), S.est, (est) => update({ est }))].filter(Boolean));
   $("#claim").textContent = (ESTIMAND[S.est] || ["", ""])[1];
   if (nth >= 0) { const input = host.children[nth].querySelector("input:checked, select"); if (input) input.focus(); }
 } }, { id: "summary", render() {
@@ -53,8 +54,8 @@ function themes() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const paint of repaint) paint(); });
 }
 
-const SECTIONS = [["leaderboard", "Leaderboard"], ["differences", "Differences"], ["pairs", "Every pair"], ["learning", "Learning"], ["budget", "Budgets"], ["cost", "Cost"],
-  ["placebos", "Placebos"], ["papers", "Papers"], ["problems", "Problems"], ["samples", "Samples"]];
+const SECTIONS = [["leaderboard", "Leaderboard"], ["differences", "Differences"], ["pairs", "Every pair"], ["learning", "Learning"], ["budget", "Budgets"], ["length", "Equal length"], ["cost", "Cost"],
+  ["views", "Two views"], ["placebos", "Placebos"], ["papers", "Papers"], ["data", "Data"], ["problems", "Problems"], ["samples", "Samples"]];
 
 function contents() {
   $("#toc").replaceChildren(...SECTIONS.map(([id, text]) => el("li", {}, el("a", { href: `#${id}`, "data-to": id, onclick: (e) => {

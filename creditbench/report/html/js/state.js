@@ -12,9 +12,9 @@ const S = {
   family: "grpo", sort: "score", desc: true, filter: "", kinds: new Set(KINDS.map(([kind]) => kind)),
   curve: "correct", x: "step", smooth: 7, layout: "each", costX: "generated_tokens", order: "difficulty",
   hidden: new Set(Object.keys(D.arms).filter((arm) => D.arms[arm].kind === "placebo")),
-  sample: null, other: "",
+  sample: null, other: "", view: "all",
 };
-const SHORT = { track: "t", bench: "b", metric: "m", est: "e", family: "f", sort: "o" };
+const SHORT = { view: "v", track: "t", bench: "b", metric: "m", est: "e", family: "f", sort: "o" };
 const panels = [];
 
 function readAddress() {
@@ -51,11 +51,22 @@ function settle() {
   if (!D.estimands.includes(S.est)) S.est = D.estimands[0];
   const group = G();
   if (!group.metrics.includes(S.metric)) S.metric = group.headline;
+  if (!hasViews() || !VIEWS.some(([key]) => key === S.view)) S.view = "all";
   const families = Object.keys(group.pairs[S.metric] || {});
   if (!families.includes(S.family)) S.family = families.includes("grpo") ? "grpo" : "base";
   const s = S.sample;
   const fits = s && group.seeds[s.arm] && group.seeds[s.arm].includes(s.seed) && s.problem < group.n && s.sample < group.k;
   if (!fits) S.sample = null;
+}
+
+// Two views of every comparison, where the suite has `@matched` arms: `inView` says which arms belong to the chosen one.
+const VIEWS = [["all", "all arms"], ["as-published", "as published"], ["matched", "matched"]];
+const hasViews = () => groupsOf(S.track).some((name) => D.groups[`${S.track}/${name}`].views.length);
+function inView(arm) {
+  if (S.view === "all") return true;
+  const plain = arm.split("+")[0], variant = plain.split("@")[1] || "";
+  if (plain === D.base || plain === D.reference) return true;
+  return S.view === "matched" ? variant === "matched" : variant === "";
 }
 
 const G = () => D.groups[`${S.track}/${S.bench === "*" ? groupsOf(S.track)[0] : S.bench}`];

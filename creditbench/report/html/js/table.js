@@ -93,7 +93,7 @@ function sorted(rows) {
 function matches(r) {
   const words = S.filter.toLowerCase().split(/\s+/).filter(Boolean);
   const text = [r.arm, r.info.title, r.info.summary, r.info.privileged, r.info.kind].join(" ").toLowerCase();
-  return S.kinds.has(r.info.kind) && words.every((word) => text.includes(word));
+  return inView(r.arm) && S.kinds.has(r.info.kind) && words.every((word) => text.includes(word));
 }
 
 function sortBy(key) {

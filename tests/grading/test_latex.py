@@ -50,7 +50,7 @@ def test_compatibility_truth_table(grader, row):
 
 def test_truth_tables_are_large_enough():
     integer = yaml.safe_load((HERE / "integer.yaml").read_text(encoding="utf-8"))
-    assert len(integer) + len(LATEX) + len(ROWS) >= 120
+    assert len(integer) >= 120 and len(LATEX) >= 120 and len(ROWS) >= 60
 
 
 def test_the_installed_library_is_the_one_the_version_stands_for():

@@ -73,13 +73,19 @@ def batch_row(collected: Collected, adv_B: Tensor, credit_BT: Tensor, live_BT: T
 
 
 def weight_row(batch: RolloutBatch, adv_B: Tensor, credit_BT: Tensor, live_BT: Tensor) -> dict[str, float]:
-    """Statistics of the token weights, overall and by group type, and their rank correlation with length."""
+    """Statistics of the token weights, overall and by group type, and their rank correlation with length.
+
+    Group types: `mixed` is `one_correct` and `partial` (2 to G - 1 correct) together; SC-GRPO weighs only the latter.
+    """
     weight_BT = weights(credit_BT, adv_B)
     used_BT = live_BT & (adv_B != 0)[:, None]
     values = weight_BT[used_BT].double()
     mean_B = masked_mean(weight_BT, live_BT)
     n_c, size = n_correct(batch), group_size(batch.group_B).long()
-    kinds = {"all_wrong": n_c == 0, "mixed": (n_c > 0) & (n_c < size), "all_correct": n_c == size}
+    kinds = {
+        "all_wrong": n_c == 0, "mixed": (n_c > 0) & (n_c < size), "one_correct": (n_c == 1) & (size > 1),
+        "partial": (n_c > 1) & (n_c < size), "all_correct": n_c == size,
+    }  # fmt: skip
     row = {
         "weight.mean": float(values.mean()) if len(values) else 0.0,
         "weight.std": float(values.std(correction=0)) if len(values) else 0.0,
@@ -94,6 +100,8 @@ def weight_row(batch: RolloutBatch, adv_B: Tensor, credit_BT: Tensor, live_BT: T
         row[f"groups.{kind}"] = float(rows_B.double().mean()) if len(rows_B) else 0.0
         at_BT = live_BT & rows_B[:, None]
         row[f"credit.abs_mean.{kind}"] = float(credit_BT[at_BT].abs().mean()) if bool(at_BT.any()) else 0.0
+        weighed_BT = at_BT & used_BT
+        row[f"weight.mean.{kind}"] = float(weight_BT[weighed_BT].double().mean()) if bool(weighed_BT.any()) else 0.0
     return row
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from creditbench.benchmark import get_benchmark
 from creditbench.data.source import unavailable as unavailable_rows
 from creditbench.suite.schema import Track
@@ -9,15 +11,22 @@ from creditbench.suite.schema import Track
 
 def unavailable(track: Track) -> str | None:
     """Why the track cannot run here, or None. Only looks at names of files; loading checks the rows."""
-    wanted = {(ref.benchmark, str(ref.options.get("source", "auto"))): None for ref in (track.train, *track.eval)}
-    if track.dev is not None:
-        wanted[track.dev.benchmark, str(track.dev.options.get("source", "auto"))] = None
-    reasons = [_reason(name, mode) for name, mode in wanted]
+    refs = (track.train, *track.eval, *([track.dev] if track.dev is not None else []))
+    wanted = {
+        (ref.benchmark, str(ref.options.get("source", "auto")), tuple(ref.options.get("files", ()))): None
+        for ref in refs
+        if not get_benchmark(ref.benchmark).card.splits.get(ref.split, {}).get("file")  # shipped with the benchmark
+    }
+    reasons = [_reason(name, mode, files) for name, mode, files in wanted]
     return next((reason for reason in reasons if reason), None)
 
 
-def _reason(name: str, mode: str) -> str | None:
+def _reason(name: str, mode: str, files: Sequence[str] = ()) -> str | None:
+    """`files` are the option of that name: all of them are needed, from the local folder."""
     data = get_benchmark(name).card.data
+    if files:
+        reasons = [unavailable_rows(name, {"files": [file]}, "local") for file in files]
+        return next((reason for reason in reasons if reason), None)
     if data.get("pool"):
         return next((reason for part in data["pool"] if (reason := _reason(part, mode))), None)
     return unavailable_rows(name, data, mode) if data.get("files") or data.get("hub") else None

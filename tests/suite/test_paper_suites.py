@@ -288,6 +288,9 @@ def test_standard_has_every_method_with_its_placebos_and_no_leak():
     pooled = {"aime24", "aime25", "aime26", "hmmt25"}  # all inside `competition`
     assert "competition" in checked and {ref.benchmark for ref in math.eval} <= checked | pooled
     assert math.dev is not None and set(math.dev.options["against"]) == checked
+    code = suite.tracks["code"]
+    assert code.dev is not None and set(code.train.options["against"]) == {ref.benchmark for ref in code.eval}
+    assert code.dev.options["against"] == code.train.options["against"] and code.dev.split != code.train.split
     arms = [a for a in suite.arms if a != BASE]
     assert len({resolve(suite, a, "math", 0).settings.lr for a in arms}) == 1
 

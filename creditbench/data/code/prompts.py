@@ -38,9 +38,15 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
 
 
 def _few_tests(item: Item) -> str:
-    """The first short tests of an item (of its half), which is the nearest thing to an answer that a program has."""
-    short = [test for test in tests_of(item)[0] if len(test.input) + len(test.output) <= SHOWN_CHARS]
-    return "\n\n".join(f"Input:\n{t.input.strip()}\nOutput:\n{t.output.strip()}" for t in short[:SHOWN_TESTS])
+    """The first short tests of an item (of its half), the nearest thing to an answer that a program has.
+
+    Without short ones the shortest, cut.
+    """
+    tests = tests_of(item)[0]
+    short = [t for t in tests if max(len(t.input), len(t.output)) <= SHOWN_CHARS]
+    chosen = short[:SHOWN_TESTS] or sorted(tests, key=lambda t: len(t.input) + len(t.output))[:1]
+    shown = [(t.input.strip()[:SHOWN_CHARS], t.output.strip()[:SHOWN_CHARS]) for t in chosen]
+    return "\n\n".join(f"Input:\n{given}\nOutput:\n{wanted}" for given, wanted in shown)
 
 
 def _hint(item: Item, hint: Hint) -> str:

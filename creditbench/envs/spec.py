@@ -45,6 +45,13 @@ def environment_card(name: str, root: Path | None = None) -> EnvironmentCard:
     return validated(EnvironmentCard, card.data.get("environment"), f"{path}: data.environment")
 
 
+def venv_python(name: str, root: Path | None = None) -> Path:
+    """The interpreter of a world's virtual environment, whether it is there or not."""
+    home = root or repo_root()
+    venvs = Path(os.environ.get("CREDITBENCH_VENVS", home))
+    return venvs / f".venv-{environment_card(name, home).venv}" / "bin" / "python"
+
+
 def world_spec(name: str, root: Path | None = None, **changes: Any) -> WorldSpec:
     """How to run the world of benchmark `name`.
 
@@ -54,7 +61,7 @@ def world_spec(name: str, root: Path | None = None, **changes: Any) -> WorldSpec
     home = root or repo_root()
     card = environment_card(name, home)
     address = os.environ.get(f"CREDITBENCH_ENV_{name.upper()}", "")
-    python = Path(os.environ.get("CREDITBENCH_VENVS", home)) / f".venv-{card.venv}" / "bin" / "python"
+    python = venv_python(name, home)
     if not address and not python.is_file():
         raise BadInput(f"environment {name}: no {python}; make it with: sh requirements/agents.sh {card.venv}")
     fields = {

@@ -46,8 +46,8 @@ class WorldSpec:
 
     @property
     def words(self) -> list[str]:
-        """The worker's command line."""
-        return [*self.wrap, self.python, "-I", str(WORKER), str(self.world)]
+        """The worker's command line (not -I, which would ignore PYTHONHASHSEED)."""
+        return [*self.wrap, self.python, "-s", "-P", str(WORKER), str(self.world)]
 
 
 def start_worker(spec: WorldSpec, stream: socket.socket) -> subprocess.Popen[bytes]:

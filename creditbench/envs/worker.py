@@ -1,6 +1,6 @@
 """Runs one world in its own interpreter and answers requests, one JSON object per line. Standard library only.
 
-Started as `PYTHON -I worker.py WORLD.py` with a stream socket (or pipes) as standard input and output. Whatever the
+Started as `PYTHON -s -P worker.py WORLD.py` with a stream socket (or pipes) as standard input and output. Whatever the
 world prints goes to standard error, so that it cannot break the protocol. A world is a Python file with
 
     facts() -> dict                     what it is (versions); `sessions`: episodes one process can hold, 0 for any

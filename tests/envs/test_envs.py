@@ -95,6 +95,18 @@ def test_a_replay_that_differs_is_an_error(pool, item):
         env.step("once kill")
 
 
+def test_the_hash_seed_is_fixed(spec, tmp_path):
+    """Worlds may walk over sets: the same process again must walk the same way."""
+    told = tmp_path / "world.py"
+    told.write_text("def facts():\n    return {'packages': {}, 'order': ''.join({str(i) for i in range(40)})}\n")
+    orders = []
+    for environ in ({}, {}, {"PYTHONHASHSEED": "7"}):
+        pool = Pool(dataclasses.replace(spec, world=told, environ=environ))
+        orders.append(pool.facts()["order"])
+        pool.close()
+    assert orders[0] == orders[1] != orders[2]
+
+
 def test_killed_from_outside(pool, item):
     env = Served(pool)
     env.reset(item, 5)

@@ -23,6 +23,11 @@ CALLS = {
                            "            for k, v in f.f_locals.items():\n"
                            "                if k in ('expected', 'gt_out', 'gold', 'output', 'answer'): return v\n"
                            "            f = f.f_back\n",
+    "expected rewritten in a frame": "import ctypes, sys\n" + _M + "        f = sys._getframe()\n        while f:\n"
+                                     "            for k in list(f.f_locals):\n"
+                                     "                if k in ('expected', 'gt_out', 'gold', 'output', 'frame', 'work'): f.f_locals[k] = 1\n"
+                                     "            ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(f), ctypes.c_int(0))\n"
+                                     "            f = f.f_back\n        return 1\n",
     "expected in the heap": "import gc\n" + _M + "        for o in gc.get_objects():\n"
                             "            if isinstance(o, (tuple, list)) and len(o) in (2, 3) and o and o[0] == str(x):\n"
                             "                return o[1]\n",

@@ -35,7 +35,7 @@ def stubs(suite: Suite, folder: Path) -> Path:
     """A data folder with empty files of the right names: planning looks at names alone."""
     for track in suite.tracks.values():
         for ref in (track.train, *track.eval):
-            for file in get_benchmark(ref.benchmark).card.data.get("files", ()):
+            for file in (*get_benchmark(ref.benchmark).card.data.get("files", ()), *ref.options.get("files", ())):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).touch()
     return folder

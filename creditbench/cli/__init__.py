@@ -52,6 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        from creditbench.records.atomic import refusal
+
+        told = refusal(error, error.filename or "results")
+        if told is None:
+            raise
+        return _say(str(told), told.exit_code)
 
 
 def _say(text: str, code: int) -> int:

@@ -20,8 +20,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.errors import BadInput, CheckFailed, CreditBenchError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 _TEXT_SUFFIXES = {".csv", ".md", ".tex", ".txt", ".html", ".svg", ".yaml"}
 
 
@@ -35,17 +37,28 @@ def clear_errors(path: Path) -> Iterator[None]:
     """Turn an operating-system refusal to write into one clear line that names the file."""
     try:
         yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise CheckFailed(
-                f"{path}: cannot be written: {reason}; nothing was lost, free some space and start again"
-            ) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
-            raise BadInput(
-                f"{path}: cannot be written: {reason}; expected a folder that this user may write to"
-            ) from error
-        raise
+    except Exception as error:
+        told = refusal(error, path)
+        if told is None:
+            raise
+        raise told from error
+
+
+def refusal(error: Exception, path: Path | str) -> CreditBenchError | None:
+    """What a user is told when the operating system refuses to write `path`; None when that is not what happened."""
+    number = getattr(error, "errno", None)
+    if number is None and not isinstance(error, CreditBenchError):
+        # torch and safetensors write by themselves and keep only the text.
+        text = str(error)
+        full = "PytorchStreamWriter failed writing" in text or "unexpected pos" in text
+        number = next((n for n in _FULL if os.strerror(n) in text), errno.ENOSPC if full else None)
+    if number in _FULL:
+        reason = os.strerror(number)
+        return CheckFailed(f"{path}: cannot be written: {reason}; nothing was lost, free some space and start again")
+    if number in _FORBIDDEN:
+        reason = os.strerror(number)
+        return BadInput(f"{path}: cannot be written: {reason}; expected a folder that this user may write to")
+    return None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -35,6 +36,7 @@ from creditbench.records import (
     write_manifest,
     write_parquet,
 )
+from creditbench.records.atomic import clear_errors
 from creditbench.records.paths import models_dir, run_dir, work_dir
 from creditbench.records.schemas import Cost
 from creditbench.sampling import open_engine
@@ -83,7 +85,11 @@ def train(
     if made(folder, key):
         return folder
     work = work_dir(results, key + scratch)
-    work.mkdir(parents=True, exist_ok=True)
+    for place in (work, folder.parent):
+        with clear_errors(place):  # now, and not after all the training
+            place.mkdir(parents=True, exist_ok=True)
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     with locked(work, comm, LOCK_PATIENCE if "SLURM_JOB_ID" in os.environ else 0.0):
         if comm.sum(float(comm.main and made(folder, key))):
             return folder  # by whoever held the lock; all processes must agree
@@ -268,10 +274,11 @@ def loop(spec: RunSpec, setup: Setup, state: State, work: Path, report: Report |
             if small or state.step == s.steps:
                 marks = marks + weight_entries(step, state.model)
             if curve is not None and trace is not None:
-                curve.write(json.dumps({"step": step, **row}) + "\n")
-                trace.write("".join(json.dumps(m) + "\n" for m in marks))
-                curve.flush()
-                trace.flush()
+                with clear_errors(work):
+                    curve.write(json.dumps({"step": step, **row}) + "\n")
+                    trace.write("".join(json.dumps(m) + "\n" for m in marks))
+                    curve.flush()
+                    trace.flush()
             if state.step % s.checkpoint_every == 0 and state.step < s.steps:
                 save(work / CHECKPOINT, state, comm.main)
             if report is not None and comm.main:

@@ -73,6 +73,7 @@ def world_spec(name: str, root: Path | None = None, **changes: Any) -> WorldSpec
 
 @lru_cache(maxsize=16)
 def _pool(spec_key: str, name: str, root: Path) -> Pool:
+    environment_card(name, root)
     # A world that runs the model's programs has its task say how: `world_changes()` gives fields of the spec (a box).
     changes = getattr(get_benchmark(name, root).module, "world_changes", dict)()
     pool = Pool(world_spec(name, root, **changes))

@@ -105,7 +105,10 @@ def arm(y: Any, name: str = "y") -> Arm:
 
 
 def _checked(raw: Any, where: str) -> np.ndarray:
-    y = np.asarray(raw)
+    try:
+        y = np.asarray(raw)
+    except ValueError:
+        raise BadInput(f"{where}: expected one rectangular array (seeds, problems, samples)") from None
     if y.dtype.kind not in "buif":
         raise BadInput(f"{where}: expected numbers of shape (seeds, problems, samples), got dtype {y.dtype}")
     if y.ndim in (1, 2):

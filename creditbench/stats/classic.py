@@ -82,6 +82,8 @@ def crawford_howell(
     `tost`. Below 3 runs p is None.
     """
     x = _numbers(ours, "ours")
+    if not math.isfinite(reported):
+        raise BadInput(f"reported: expected a finite number, got {reported}")
     if why := too_few_seeds(x.size):
         return descriptive("reported", float(x.mean() - reported), x.size, reported_seeds, why)
     out = reported_variance(float(x.var(ddof=1)), x.size - 1, x.size, reported_seeds, reported_sd, extra_variance)
@@ -101,7 +103,7 @@ def reported_variance(
 
     Raises BadInput for fewer than one reported run or a negative deviation.
     """
-    if n_reported < 1 or extra < 0 or (reported_sd is not None and reported_sd < 0):
+    if not (n_reported >= 1 and extra >= 0 and (reported_sd is None or reported_sd >= 0)):
         raise BadInput("reported number: expected at least one run and deviations of at least 0")
     if reported_sd is not None and n_reported > 1:
         terms: list[Term] = [(s2 / n_ours, df), (reported_sd**2 / n_reported, n_reported - 1)]
@@ -158,7 +160,10 @@ def _equivalence(
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:
-    v = np.asarray(values, dtype=np.float64).ravel()
+    try:
+        v = np.asarray(values, dtype=np.float64).ravel()
+    except (TypeError, ValueError):
+        raise BadInput(f"{name}: expected numbers") from None
     if v.size == 0 or not np.isfinite(v).all():
         raise BadInput(f"{name}: expected at least one number, all finite")
     return v

@@ -63,7 +63,7 @@ def probability_of_improvement(x: Any, y: Any) -> float:
 
 def _counts(n: Any, c: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     n_, c_ = np.broadcast_arrays(np.asarray(n), np.asarray(c))
-    if isinstance(k, bool) or int(k) != k or k < 1:
+    if isinstance(k, bool) or not isinstance(k, int | float | np.integer | np.floating) or not k >= 1 or k % 1:
         raise BadInput(f"k: expected an integer of at least 1, got {k!r}")
     for name, v in (("n", n_), ("c", c_)):
         if v.dtype.kind not in "buif" or v.size == 0 or not np.isfinite(v).all() or (v != np.floor(v)).any():
@@ -88,7 +88,10 @@ def _all_from(good: np.ndarray, n: np.ndarray, k: int) -> np.ndarray:
 
 
 def _finite(values: Any, name: str) -> np.ndarray:
-    v = np.asarray(values, dtype=np.float64)
+    try:
+        v = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(f"{name}: expected numbers in a rectangular array") from None
     if v.size == 0 or not np.isfinite(v).all():
         raise BadInput(f"{name}: expected at least one value, all finite")
     return v

@@ -42,6 +42,8 @@ def accuracy_at_budgets(y: Any, tokens: Any, budgets: Sequence[int]) -> np.ndarr
     have left, for a model that was not told to be brief. Raises BadInput for unequal shapes or negative lengths.
     """
     y_SPK, n_SPK = _samples(y, tokens, "y")
+    if not len(budgets):
+        raise BadInput("budgets: expected at least one")
     return np.stack([(y_SPK * (n_SPK <= b)).mean(axis=(1, 2)) for b in budgets])
 
 

@@ -34,7 +34,10 @@ def _step_up(p_sorted: np.ndarray) -> np.ndarray:
 
 
 def _adjusted(p: Sequence[float | None], rule) -> list[float | None]:
-    values = np.array([np.nan if x is None else float(x) for x in p])
+    try:
+        values = np.array([np.nan if x is None else float(x) for x in p])
+    except (TypeError, ValueError):
+        raise BadInput("p: expected numbers, None where there is no test") from None
     known = np.flatnonzero(~np.isnan(values))
     if ((values[known] < 0) | (values[known] > 1)).any():
         raise BadInput("p: every p-value must lie in [0, 1]")

@@ -121,6 +121,8 @@ def p_best(
     Raises Refusal for an arm below 3 seeds (unless in `base`) or below 2 problems, BadInput for unequal problem sets.
     """
     known = arms(dict(ys))
+    if not known:
+        raise BadInput("p_best: expected at least one arm")
     first = next(iter(known.values()))
     for name, m in known.items():
         same_problems(first, m)

@@ -69,6 +69,16 @@ def test_conversion_happens_once(rows: Path, monkeypatch: pytest.MonkeyPatch):
         LCB.load("test", FILES)
 
 
+def test_a_large_file_is_digested_once(rows: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store, "LARGE", 10)
+    sha = hashlib.sha256(rows.read_bytes()).hexdigest()
+    assert store.file_sha(rows) == sha
+    monkeypatch.setattr(store, "digest_file", lambda path: "read again")
+    assert store.file_sha(rows) == sha
+    rows.write_text(rows.read_text() + "\n")
+    assert store.file_sha(rows) == "read again"
+
+
 def test_damaged_tests_are_found_and_missing_ones_made_again(rows: Path):
     sha = LCB.load("test", FILES)[0].meta["tests"]
     path = store.tests_path(sha)
@@ -252,7 +262,7 @@ def test_halves_share_no_test_and_leave_single_tests_out(rows: Path):
 
 
 def test_halves_depend_on_the_seed_and_are_stored(rows: Path, root: Path):
-    tests = [Test(str(i), str(i)) for i in range(12)]
+    tests = range(12)
     choices = {tuple(halves.split_tests(tests, "p", seed)[0]) for seed in range(20)}
     assert len(choices) > 10 and halves.split_tests(tests, "p", 3) == halves.split_tests(tests, "p", 3)
     assert halves.split_tests(tests, "p", 0) != halves.split_tests(tests, "q", 0)

@@ -9,10 +9,9 @@ from typing import Any
 
 from creditbench.benchmark import BenchmarkCard
 from creditbench.data import source
-from creditbench.data.code.store import index_of, index_of_file
+from creditbench.data.code.store import file_sha, index_of, index_of_file
 from creditbench.errors import BadInput, CheckFailed, unknown
 from creditbench.items import digest_text
-from creditbench.records import digest_file
 
 Row = Mapping[str, Any]
 _OTHER = "option files takes other rows"
@@ -104,6 +103,6 @@ def _check_pin(name: str, path: Path, facts: Mapping[str, Any]) -> None:
     if size is not None and path.stat().st_size != size:
         raise CheckFailed(f"{name}: {path}: {path.stat().st_size} bytes, the card says {size} ({_OTHER})")
     head, _, tail = wanted.partition("…")
-    found = digest_file(path) if wanted else ""
+    found = file_sha(path) if wanted else ""
     if not (found.startswith(head) and found.endswith(tail)) or ("…" not in wanted and found != wanted):
         raise CheckFailed(f"{name}: {path}: SHA-256 is {found[:16]}, the card says {wanted[:16]} ({_OTHER})")

@@ -13,10 +13,8 @@ from random import Random
 from typing import Any
 
 from creditbench.data import source
-from creditbench.data.code.store import get_tests
 from creditbench.errors import CheckFailed, unknown
 from creditbench.items import Item
-from creditbench.judge import Test
 from creditbench.records import read_json, write_json
 from creditbench.seeds import derive
 
@@ -24,14 +22,14 @@ HALVES = ("train", "eval")
 CLAIM = "held-out tests of trained problems; not generalisation"
 
 
-def split_tests(tests: Sequence[Test], id: str, seed: int) -> tuple[list[int], list[int]]:
-    """Numbers of the tests of the train and of the evaluation half, each in rising order; both empty for one test."""
-    first: dict[tuple[str, str], int] = {}
-    for number, test in enumerate(tests):
-        first.setdefault((test.input, test.output), number)
-    distinct = list(first.values())
+def split_tests(distinct: Sequence[int], id: str, seed: int) -> tuple[list[int], list[int]]:
+    """Numbers of the tests of the train and of the evaluation half, each in rising order; both empty for one test.
+
+    distinct: numbers of the tests that differ from all before them.
+    """
     if len(distinct) < 2:
         return [], []
+    distinct = list(distinct)
     Random(derive("halves", seed, id)).shuffle(distinct)
     middle = len(distinct) // 2
     return sorted(distinct[:middle]), sorted(distinct[middle:])
@@ -45,7 +43,7 @@ def halved(name: str, items: Sequence[Item], half: str, seed: int) -> list[Item]
     stored: dict[str, Any] = read_json(path)["problems"] if path.is_file() else {}
     found, kept = dict(stored), []
     for item in items:
-        train, held = split_tests(get_tests(item.meta["tests"]), item.id, seed)
+        train, held = split_tests(item.meta.get("distinct") or range(item.meta["n_tests"]), item.id, seed)
         entry = {"tests": item.meta["tests"], "train": train, "eval": held}
         if stored.get(item.id, entry) != entry:
             raise CheckFailed(f"{path}: problem {item.id!r} is split otherwise now: its tests or the rule have changed")

@@ -172,7 +172,8 @@ def _item(card: BenchmarkCard, row: Row, options: Mapping[str, Any], erratum: st
         raise BadInput(f"{card.id}: option python_multiplier: expected more than 0, got {factor:g}")
     memory = max(int(row["memory_mb"]), int(data.get("memory_floor_mb", 0))) if row["memory_mb"] else None
     meta = {
-        "tests": row["sha"], "n_tests": row["n_tests"], "n_public": row["n_public"], "title": row["title"],
+        "tests": row["sha"], "n_tests": row["n_tests"], "distinct": row["distinct"], "n_public": row["n_public"],
+        "title": row["title"],
         "date": row["date"][:10], "starter": row["starter"], "func_name": row["func_name"],
         "time_limit_s": round(row["time_s"] * factor, 3) if row["time_s"] else None, "memory_mb": memory,
         "checker": row["checker"], "rating": row["rating"], "errata": erratum, "unfit": unfit(row),

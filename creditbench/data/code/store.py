@@ -20,12 +20,14 @@ from typing import Any
 from creditbench.data import source
 from creditbench.data.code.rows import CodeProblem, NoTests, read_problem
 from creditbench.errors import BadInput, CheckFailed
+from creditbench.items import digest_of
 from creditbench.judge import Test
-from creditbench.records import digest_file
+from creditbench.records import digest_file, read_json, write_json
 from creditbench.records.atomic import atomic_path, write_text
 
 VERSION = 1  # of the conversion: a new one converts again
 KEPT_SOLUTIONS = 3
+LARGE = 64 << 20
 
 
 def data_folder() -> Path:
@@ -70,13 +72,13 @@ def get_tests(sha: str) -> tuple[Test, ...]:
 
 def index_of_file(name: str, path: Path, training: bool = False) -> list[dict[str, Any]]:
     """Problems of a file, converted on the first use. See `index_of`."""
-    return index_of(name, stream(path), str(path), digest_file(path), training)
+    return index_of(name, stream(path), str(path), file_sha(path), training)
 
 
 def index_of(
     name: str, rows: Iterable[Mapping[str, Any]], where: str, key: str, training: bool = False
 ) -> list[dict[str, Any]]:
-    """Problems as dicts (fields of CodeProblem without tests, plus `sha`, `n_tests`), converted on the first use.
+    """Problems as dicts (CodeProblem without tests; `sha`, `n_tests`, `distinct`), converted on the first use.
 
     key: what identifies the rows. A row without readable tests raises BadInput, or is counted in a training set.
     """
@@ -108,9 +110,30 @@ def _light(problem: CodeProblem) -> dict[str, Any]:
     if not problem.tests and not problem.why_not:
         raise NoTests(f"problem {problem.id!r}: no tests")
     row = {**asdict(problem), "sha": put_tests(problem.tests), "n_tests": len(problem.tests)}
+    row["distinct"] = distinct_tests(problem.tests)
     row["solutions"] = sorted(problem.solutions, key=len)[:KEPT_SOLUTIONS]
     del row["tests"]
     return row
+
+
+def distinct_tests(tests: Sequence[Test]) -> list[int] | None:
+    """Numbers of the first copy of every test; None when all tests differ."""
+    first: dict[tuple[str, str], int] = {}
+    for number, test in enumerate(tests):
+        first.setdefault((test.input, test.output), number)
+    return list(first.values()) if len(first) < len(tests) else None
+
+
+def file_sha(path: Path) -> str:
+    """SHA-256 of a file; of a large one (see LARGE) it is stored and holds while path, size and time stay the same."""
+    stat = path.stat()
+    if stat.st_size < LARGE:
+        return digest_file(path)
+    key = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    known = data_folder() / "digests" / f"{digest_of(key)[:16]}.json"
+    if not known.is_file():
+        write_json(known, {"file": key, "sha256": digest_file(path)})
+    return str(read_json(known)["sha256"])
 
 
 def stream(path: Path) -> Iterator[dict[str, Any]]:

@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from creditbench.errors import BadInput
+from creditbench.errors import BadInput, CheckFailed
 from creditbench.records import read_json, write_text
 from creditbench.suite import Suite, resolve, track_of
 from creditbench.trainer import train
 from creditbench.trainer_trl import engine_of
 
 TUNING_SEED = 1000
-COLUMNS = ("track", "arm", "lr", "seed", "dev_score", "dev_pass", "mean_tokens", "n_samples")
+COLUMNS = ("track", "arm", "lr", "seed", "dev_score", "dev_pass", "mean_tokens", "n_samples", "failed")
 Report = Callable[[str], None]
 
 
@@ -46,11 +46,16 @@ def tune(
             spec = resolve(suite, arm, track, seed)
             spec = spec.model_copy(update={"settings": spec.settings.model_copy(update={"lr": float(rate)})})
             place = folder / track / arm / f"lr{rate:g}"
-            run = train(spec, results, out=place / "run", engine=engine_of(spec.settings))
-            score = _score(suite, track, seed, run, place, results)
-            row = {"track": track, "arm": arm, "lr": rate, "seed": seed, **score}
+            row: dict[str, Any] = {"track": track, "arm": arm, "lr": rate, "seed": seed}
+            try:
+                run = train(spec, results, out=place / "run", engine=engine_of(spec.settings))
+                row |= _score(suite, track, seed, run, place, results)
+                report(f"{track} {arm} lr {rate:g}: dev {row['dev_score']:.4f}")
+            except CheckFailed as error:
+                # A trial that cannot be finished is a trial too: it is logged, and its rate is not chosen.
+                row["failed"] = str(error)
+                report(f"{track} {arm} lr {rate:g}: failed: {error}")
             rows[arm, float(rate), seed] = row
-            report(f"{track} {arm} lr {rate:g}: dev {row['dev_score']:.4f}")
             _write(folder / f"trials.{track}.csv", list(rows.values()))
     return folder / f"trials.{track}.csv"
 
@@ -60,13 +65,17 @@ def chosen_rate(trials: Sequence[Mapping[str, Any]]) -> float:
 
     The smallest rate whose mean dev score over tracks is within one standard error of the best mean. The error is that
     of a mean of shares, sqrt(sum over tracks of p (1 - p) / n_samples) / number of tracks.
-    Raises BadInput when some rate was not tried on every track.
+    Rates with a failed trial are not chosen. Raises BadInput when some rate was not tried on every track, or none
+    could be finished.
     """
     tracks = sorted({str(row["track"]) for row in trials})
     table = {(float(row["lr"]), str(row["track"])): row for row in trials}
     rates = sorted({rate for rate, _ in table})
     if not rates or any((rate, track) not in table for rate in rates for track in tracks):
         raise BadInput("tuning: expected a trial of every learning rate on every track")
+    rates = [rate for rate in rates if all(str(table[rate, track]["dev_score"]) for track in tracks)]
+    if not rates:
+        raise BadInput("tuning: no learning rate has a finished trial on every track")
     scores = {rate: [float(table[rate, track]["dev_score"]) for track in tracks] for rate in rates}
     means = {rate: sum(values) / len(tracks) for rate, values in scores.items()}
     best = max(means, key=lambda rate: means[rate])
@@ -102,7 +111,8 @@ def _read(path: Path) -> list[dict]:
 
 def _write(path: Path, rows: Sequence[dict]) -> None:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    for row in rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
     write_text(path, buffer.getvalue())

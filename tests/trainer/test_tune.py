@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from creditbench import tune as tuning
-from creditbench.errors import BadInput
+from creditbench.errors import BadInput, CheckFailed
 from creditbench.suite import load_suite
 
 SCORES = {("grpo", 1e-4): 0.5, ("grpo", 3e-4): 0.7, ("cast", 1e-4): 0.2, ("cast", 3e-4): 0.1}
@@ -78,6 +78,21 @@ def test_within_a_standard_error_the_smaller_rate_wins(small, chosen):
     """p = .9 over 56 samples: sqrt(.09 / 56) = .0401, so that .8599 is the border."""
     rows = [trial("a", 1e-4, small), trial("a", 1e-3, 0.9, n=56)]
     assert tuning.chosen_rate(rows) == chosen
+
+
+def test_a_failed_trial_is_logged_and_its_rate_not_chosen(tmp_path: Path, trials, monkeypatch):
+    def broken(suite, track, seed, run, place, results):
+        if place.name == "lr0.001":
+            raise CheckFailed("step 107 got 0 of 8 groups")
+        return {"dev_score": 0.5, "dev_pass": 0.9, "mean_tokens": 30.0, "n_samples": 100}
+
+    monkeypatch.setattr(tuning, "_score", broken)
+    path = tuning.tune(load_suite("tiny"), "math", ["dapo"], [1e-4, 1e-3], tmp_path, report=lambda line: None)
+    rows = read(path)
+    assert [(row["dev_score"], row["failed"]) for row in rows] == [("0.5", ""), ("", "step 107 got 0 of 8 groups")]
+    assert tuning.chosen_rate(rows) == 1e-4
+    with pytest.raises(BadInput, match="no learning rate has a finished trial"):
+        tuning.chosen_rate(rows[1:])
 
 
 def test_a_missing_trial_is_refused():

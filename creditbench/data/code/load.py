@@ -61,12 +61,12 @@ def load_code(folder: Path, split: str, options: Mapping[str, Any]) -> list[Item
     if chosen.get("errata") == "exclude":
         rows = [row for row in rows if not _erratum(row, errata)]
     items = [_item(card, row, chosen, _erratum(row, errata)) for row in rows]
+    if chosen.get("against"):  # before the parts, so that they share one report
+        items = without_overlap(card.id, items, list(chosen["against"]), str(chosen.get("source", "auto")))
     if facts.get("part"):
         items = [item for item in items if part_of(item.id) == facts["part"]]
     if facts.get("half"):
         items = halved(card.id, items, str(facts["half"]), int(chosen.get("half_seed", 0)))
-    if chosen.get("against"):
-        items = without_overlap(card.id, items, list(chosen["against"]), str(chosen.get("source", "auto")))
     _check_list(card, split, items, chosen, facts)
     return choose(card.id, split, items, chosen)
 

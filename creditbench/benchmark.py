@@ -140,6 +140,18 @@ def repo_root() -> Path:
     return Path(__file__).resolve().parents[1]
 
 
+def private_transcripts(name: str, root: Path | None = None) -> str:
+    """Why completions of benchmark `name` must not be published, "" when they may (`data.transcripts: private`).
+
+    An unknown benchmark has no such rule here: its records come from elsewhere.
+    """
+    home = root or repo_root()
+    if name not in benchmark_names(home):
+        return ""
+    data = get_benchmark(name, home).card.data
+    return str(data.get("licence") or "its terms") if data.get("transcripts") == "private" else ""
+
+
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; a missing or malformed one is a `BadInput` that names it."""
     try:

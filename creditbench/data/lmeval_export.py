@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from creditbench import records
-from creditbench.benchmark import EvalProtocol, get_benchmark
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.benchmark import EvalProtocol, get_benchmark, private_transcripts
+from creditbench.errors import BadInput, CheckFailed, Refused
 from creditbench.items import Item, digest_text
 from creditbench.records.paths import SAMPLES
 
@@ -27,13 +27,16 @@ def export(folder: Path | str, out_dir: Path | str, with_text: bool = False, roo
     """Write both files for the record in `folder`; returns their paths. The date is that of the record.
 
     with_text: also write problems and prompts, which needs the benchmark's data here. Raises BadInput for a folder
-    that is no evaluation record, CheckFailed when the data here are not the record's.
+    that is no evaluation record, CheckFailed when the data here are not the record's, Refused for a benchmark whose
+    transcripts are private.
     """
     folder = Path(folder)
     manifest = records.read_manifest(folder)
     facts = manifest.eval
     if facts is None:
         raise BadInput(f"{folder}: expected an evaluation's record, got kind {manifest.kind!r}")
+    if why := private_transcripts(facts.benchmark, root):
+        raise Refused(f"{folder}: completions of {facts.benchmark} stay private: {why}")
     rows = records.read_parquet(folder / SAMPLES, records.SAMPLES_SCHEMA).to_pylist()
     items = _items(manifest, facts, root) if with_text else {}
     date = manifest.ended or manifest.started

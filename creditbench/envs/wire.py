@@ -50,7 +50,9 @@ class WorldSpec:
         return [*self.wrap, self.python, "-s", "-P", str(WORKER), str(self.world)]
 
 
-def start_worker(spec: WorldSpec, stream: socket.socket) -> subprocess.Popen[bytes]:
+def start_worker(
+    spec: WorldSpec, stream: socket.socket, stderr: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     """Start a worker that talks over `stream`, in a process group of its own, with few environment variables."""
     environ = {name: os.environ[name] for name in _KEPT if name in os.environ}
     environ |= {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", **spec.environ}
@@ -58,7 +60,7 @@ def start_worker(spec: WorldSpec, stream: socket.socket) -> subprocess.Popen[byt
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            spec.words, stdin=handle, stdout=handle, stderr=subprocess.DEVNULL, env=environ, start_new_session=True
+            spec.words, stdin=handle, stdout=handle, stderr=stderr, env=environ, start_new_session=True
         )
 
     try:
@@ -80,13 +82,19 @@ class Wire:
     """An open worker. `request` raises Lost for anything but a whole, timely, well-formed, positive reply."""
 
     def __init__(self, spec: WorldSpec) -> None:
-        self.spec, self._rest, self.process = spec, b"", None
+        self.spec, self._rest, self.process, self._words = spec, b"", None, -1
         if spec.address:
             self._socket = _connect(spec)
             return
         self._socket, theirs = socket.socketpair()
-        with theirs:
-            self.process = start_worker(spec, theirs)
+        # What a box or an interpreter says when it cannot start; the worker itself writes nothing there.
+        self._words, told = os.pipe()
+        os.set_blocking(self._words, False)
+        try:
+            with theirs:
+                self.process = start_worker(spec, theirs, told)
+        finally:
+            os.close(told)
 
     def request(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send one request and wait at most `seconds` for the reply."""
@@ -121,9 +129,13 @@ class Wire:
     def _ending(self, error: OSError) -> str:
         if self.process is None:
             return str(error)
+        said: list[str] = []
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self.process.wait(2)
-            return f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+            with contextlib.suppress(BlockingIOError):
+                said = os.read(self._words, 4096).decode("utf-8", "replace").strip().splitlines()[-1:]
+            how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+            return f"{how}: {said[0]}"[:300] if said else how
         return str(error)
 
     def close(self) -> None:
@@ -131,6 +143,9 @@ class Wire:
         self._socket.close()
         if self.process is not None:
             end_worker(self.process)
+        if self._words >= 0:
+            os.close(self._words)
+            self._words = -1
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

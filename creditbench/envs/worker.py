@@ -1,7 +1,7 @@
 """Runs one world in its own interpreter and answers requests, one JSON object per line. Standard library only.
 
 Started as `PYTHON -s -P worker.py WORLD.py` with a stream socket (or pipes) as standard input and output. Whatever the
-world prints goes to standard error, so that it cannot break the protocol. A world is a Python file with
+world prints is dropped, so that it cannot break the protocol or fill a pipe. A world is a Python file with
 
     facts() -> dict                     what it is (versions); `sessions`: episodes one process can hold, 0 for any
     open_episode(request, seed)         an object: `first` (dict: observation ...), `step(action) -> dict`, `close()`
@@ -72,7 +72,9 @@ def main(path):
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    os.dup2(2, 1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
     worker = Worker(path)
     for line in source:
         try:

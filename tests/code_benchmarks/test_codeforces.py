@@ -145,7 +145,8 @@ CONTESTS = {
 
 def test_code_contests_row():
     problem = read(CONTESTS)
-    assert problem.id == "1/A" and problem.n_public == 1 and problem.rating == 900 and problem.several_answers
+    assert problem.id == "1/A" and problem.facts["platform"] == "codeforces"
+    assert problem.n_public == 1 and problem.rating == 900 and problem.several_answers
     assert problem.tests == (Test("1 2\n", "3\n"), Test("4 5\n", "9\n"), Test("0 0\n", "0\n"))
     assert (problem.time_s, problem.memory_mb, problem.solutions) == (1.5, 256, ("print(3)",))
     assert read({**CONTESTS, "input_file": "input.txt"}).why_not == "reads and writes files"

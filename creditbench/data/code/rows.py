@@ -28,7 +28,8 @@ _WRAPPED = re.compile(r"(?s)### Question:\s*\n(.*?)\n\s*### Format:(.*?)(?:\n\s*
 _FENCED = re.compile(r"(?s)```(?:python)?\n(.*?)```")
 _DOTS = re.compile(r"(?<!\.)\.\.\.\Z")
 _SHOWN = 200  # the site shows some 250 characters of a test; a short text that ends in dots is a drawing
-_CODEFORCES = 2  # CodeContests' number of the judge
+_JUDGES = {1: "codechef", 2: "codeforces", 3: "hackerearth", 4: "codejam", 5: "atcoder", 6: "aizu"}  # CodeContests
+_CODEFORCES = 2
 _PYTHON3 = 3  # CodeContests' number of the language
 
 
@@ -166,7 +167,7 @@ def _code_contests(row: Mapping[str, Any]) -> CodeProblem:
         complete=len(whole) == len(pairs), several_answers=_several(statement),
         why_not=why or ("" if whole else "no tests"),
         solutions=tuple(_text(code) for language, code in programs if language == _PYTHON3),
-        facts={"platform": str(row.get("source", "")), "difficulty": str(row.get("difficulty", ""))},
+        facts={"platform": _JUDGES.get(row.get("source", 0), "unknown"), "difficulty": str(row.get("difficulty", ""))},
     )  # fmt: skip
 
 

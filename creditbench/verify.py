@@ -35,8 +35,10 @@ def check_data(suite_name: str, track_name: str, out: Path | None = None) -> dic
         digest, stated = digest_rows(items), benchmark.card.splits.get(ref.split, {}).get("digest")
         if stated and not ref.options and stated != digest:
             raise CheckFailed(f"{where}: rows have SHA-256 {digest[:16]}..., the card says {str(stated)[:16]}...")
-        texts[role] |= {" ".join(item.problem.split()) for item in items}
-        rows.append({"role": role, "benchmark": ref.benchmark, "split": ref.split, "n": len(items), "digest": digest})
+        mine = {" ".join(item.problem.split()) for item in items}
+        texts[role] |= mine
+        row = {"role": role, "benchmark": ref.benchmark, "split": ref.split, "n": len(items), "digest": digest}
+        rows.append(row | {"label": getattr(ref, "label", ref.benchmark), "same_as_train": len(mine & texts["train"])})
     overlap = {"train_test": len(texts["train"] & texts["test"]), "dev_test": len(texts["dev"] & texts["test"])}
     found = {"suite": suite.name, "track": track_name, "splits": rows, "overlap": overlap}
     if out is not None:

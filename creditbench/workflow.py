@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shlex
 import sys
@@ -127,6 +128,23 @@ class Rules:
     def others(self) -> list[str]:
         """Complete evaluations beside the asked-for ones, which the tables hold too."""
         return self.request.others()
+
+    # `snakemake --report`: how its entries are labelled
+
+    def table_name(self, path: str) -> str:
+        """A table's label in Snakemake's report: its path below the suite's folder."""
+        return str(Path(path).relative_to(self.folder))
+
+    def labels(self, label: str, arm: str, track: str, seed: str) -> dict[str, str]:
+        """Labels of one evaluation in Snakemake's report; the verdict is that on the papers' numbers, where judged."""
+        path = Path(self.folder) / "tables" / "verdicts.csv"
+        said: list[str] = []
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.DictReader(file) if (row["benchmark"], row["method"]) == (label, arm)]
+            said = [row["verdict"] for row in rows if row["track"] == track]
+        verdict = "; ".join(dict.fromkeys(said)) or "no paper's number"
+        return {"method": arm, "benchmark": label, "seed": str(seed), "verdict": verdict}
 
     # scheduling: the longest chain first
 

@@ -5,7 +5,12 @@ rule evaluate:
     input:
         lambda w: REQUEST.eval_inputs(w.benchmark, w.arm, w.track, w.seed),
     output:
-        f"{REQUEST.folder}/evals/{{benchmark}}/{{arm}}/{{track}}/seed{{seed}}/manifest.json",
+        report(
+            f"{REQUEST.folder}/evals/{{benchmark}}/{{arm}}/{{track}}/seed{{seed}}/manifest.json",
+            category="Evaluations",
+            subcategory="{track}",
+            labels=lambda w: REQUEST.labels(w.benchmark, w.arm, w.track, w.seed),
+        ),
     log:
         f"{REQUEST.folder}/logs/evaluate/{{benchmark}}/{{arm}}/{{track}}/seed{{seed}}.log",
     priority: 500

@@ -35,13 +35,15 @@ def _row(name: str, track: Any, ref: Any, folder: Path) -> Row:
     counts, missing = _overlap(track.train, ref.benchmark)
     dates, undated = _window(track, ref)
     row: Row = {"track": name, "training_set": track.train.benchmark, "benchmark": ref.label, **counts, **dates}
-    row["same_text"] = _same_text(folder, name)
+    row["same_text"] = _same_text(folder, name, ref.label)
     row["note"] = "; ".join(text for text in (missing, undated) if text)
     return row
 
 
 def _overlap(train: Any, benchmark: str) -> tuple[Row, str]:
     against = list(train.options.get("against") or ())
+    if pool := next((name for name in against if benchmark in _pool(name)), ""):
+        return {}, f"its problems were checked as part of {pool}"
     if benchmark not in against:
         return {}, f"no n-gram check of {train.benchmark} against {benchmark} was asked for (option against)"
     path = overlap_path(train.benchmark, against)
@@ -52,6 +54,14 @@ def _overlap(train: Any, benchmark: str) -> tuple[Row, str]:
         return {}, f"{path.name}: no n-gram counts here"
     names = {"train_with_8gram": "with_8gram", "train_with_13gram": "with_13gram", "dropped": "dropped"}
     return {"n_train": found.get("n_train"), **{ours: counts.get(theirs) for theirs, ours in names.items()}}, ""
+
+
+def _pool(name: str) -> list[str]:
+    """Benchmarks that a pooled one consists of; none for one with rows of its own."""
+    try:
+        return list(get_benchmark(name).card.data.get("pool") or ())
+    except (CreditBenchError, AttributeError):
+        return []
 
 
 def _window(track: Any, ref: Any) -> tuple[Row, str]:
@@ -67,9 +77,10 @@ def _window(track: Any, ref: Any) -> tuple[Row, str]:
     return {key: value for key, value in row.items() if key in COLUMNS and key != "benchmark"}, ""
 
 
-def _same_text(folder: Path, track: str) -> int | None:
-    """Problems that training and test of the track have in common word for word, from the data check."""
+def _same_text(folder: Path, track: str, label: str) -> int | None:
+    """Problems that the training set and this benchmark have in common word for word, from the data check."""
     try:
-        return int(read_json(folder / "data" / f"{track}.json")["overlap"]["train_test"])
-    except (CreditBenchError, KeyError, TypeError, ValueError):
+        rows = read_json(folder / "data" / f"{track}.json")["splits"]
+        return next(int(row["same_as_train"]) for row in rows if row["role"] == "test" and row["label"] == label)
+    except (CreditBenchError, KeyError, TypeError, ValueError, StopIteration):
         return None

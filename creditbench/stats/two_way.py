@@ -79,7 +79,8 @@ def score_interval(
 ) -> TestResult:
     """Interval of one arm's own score; `difference` holds the score, `p` tests nothing and is None.
 
-    fixed_set: t interval on seed means; superpopulation: the two-way variance of one arm. `is_base`: the seeds are
+    fixed_set: t interval on seed means; superpopulation: the two-way variance of one arm; both cut at 0 and 1, beyond
+    which no score lies (a cut interval covers as often as the whole one). `is_base`: the seeds are
     evaluation seeds of one model, whose only variance besides the problems is sampling.
     """
     check_level(level)
@@ -98,7 +99,8 @@ def score_interval(
         out = t_result(estimand, m.score, floor, max(m.n_seeds - 1, 1), m.n_seeds, 0, level=level, note=IDENTICAL)
     else:
         out = t_result(estimand, m.score, *seed[0], m.n_seeds, 0, level=level)
-    return TestResult(**{**out.__dict__, "p": None, "mde": None, "n_b": 0})
+    ends = [None if end is None else min(max(end, 0.0), 1.0) for end in (out.ci_low, out.ci_high)]
+    return TestResult(**{**out.__dict__, "ci_low": ends[0], "ci_high": ends[1], "p": None, "mde": None, "n_b": 0})
 
 
 def seed_term(m: Arm) -> Term:

@@ -186,7 +186,8 @@ def test_contamination_rows_give_counts_and_dates(tmp_path, monkeypatch):
     assert "no n-gram counts here" in contamination_rows(suite, tmp_path)[0]["note"]
     counts = {"items": 4, "train_with_8gram": 9, "train_with_13gram": 3, "dropped": 4}
     records.write_json(tmp_path / "overlap.json", {"n_train": 100, "counts": {"toy": counts}})
-    records.write_json(tmp_path / "data" / "math.json", {"overlap": {"train_test": 2}})
+    splits = [{"role": role, "label": "toy_late", "same_as_train": n} for role, n in (("train", 9), ("test", 2))]
+    records.write_json(tmp_path / "data" / "math.json", {"splits": splits})
     row = contamination_rows(suite, tmp_path)[0]
     assert (row["n_train"], row["with_8gram"], row["with_13gram"], row["dropped"]) == (100, 9, 3, 4)
     # Released on 29 April 2025: that day counts as before.

@@ -85,6 +85,17 @@ def test_the_960_row_file_is_thirty_problems(tmp_path, monkeypatch):
     assert differing == ["2024-II-8"]  # the one problem of which two wordings are in circulation
 
 
+def test_one_of_the_local_files_can_be_named():
+    from creditbench.errors import BadInput
+
+    options = {"source": "local", "file": "math/aime24_dapo_verl_schema.parquet"}
+    verl, plain = (get_benchmark("aime24", ROOT).load("test", o) for o in (options, {"source": "local"}))
+    assert len(verl) == len(plain) == 30 and {i.id: i.answer for i in verl} == {i.id: i.answer for i in plain}
+    assert verl != plain  # the wording of one problem differs
+    with pytest.raises(BadInput, match=r"unknown file 'math/aime25.jsonl'"):
+        get_benchmark("aime24", ROOT).load("test", {"file": "math/aime25.jsonl"})
+
+
 def test_a_changed_word_or_a_missing_row_is_refused(tmp_path, monkeypatch):
     from creditbench.errors import CheckFailed
 

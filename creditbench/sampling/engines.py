@@ -141,6 +141,7 @@ class HFEngine(_CachedEngine):
             model = loaded.to(device)
         self._model = model
         self._home = next(model.parameters()).device
+        self.max_context: int | None = getattr(getattr(model, "config", None), "max_position_embeddings", None)
 
     def update_weights(self, weights: Any) -> None:
         """Sample from this module from now on (no copy), or load a state dict into the present one.

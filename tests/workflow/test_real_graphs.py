@@ -34,10 +34,12 @@ REPO = Path(__file__).resolve().parents[2]
 SHOP = ("webshop", {"train": "train", "dev": "dev", "eval": "test"}, {"catalogue": "own", "seed": 0})
 OWN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     "math": ("dapo_math_17k", dict.fromkeys(("train", "dev", "eval"), "train"), {"source": "local"}),
-    "code": ("livecodebench", {"train": "train_half", "dev": "test", "eval": "eval_half"}, {"files": ["code/rows.jsonl"]}),
+    "code": (
+        "livecodebench", {"train": "train_half", "dev": "test", "eval": "eval_half"}, {"files": ["code/rows.jsonl"]}
+    ),
     "agent": SHOP,
     "webshop": SHOP,
-}
+}  # fmt: skip
 CUT: dict[str, Any] = {
     "engine": "raw", "dtype": "float32", "gradient_checkpointing": False, "steps": 2, "prompts_per_step": 2,
     "group_size": 2, "max_new_tokens": 8, "micro_rows": 8,

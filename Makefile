@@ -69,8 +69,9 @@ FAST := not (slow or gpu or slurm or vllm or browser or network or sandbox or pe
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -q -m slow
 
-# Two real Slurm nodes on loopback: needs root and installs the Debian packages slurm-wlm and munge.
+# Two real Slurm nodes on loopback: needs root; installs the Debian packages and Snakemake's executor for Slurm.
 test-slurm: $(STAMP)
+	$(PIP) install -q "$$(sed -n 's/^slurm = \["\([^"]*\)".*/\1/p' pyproject.toml)"
 	apt-get install -y -q --no-install-recommends slurm-wlm munge
 	$(BIN)/python -m pytest -q -m slurm
 

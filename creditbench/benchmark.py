@@ -103,6 +103,9 @@ class BenchmarkCard(BaseModel):
     kind: Literal["single-turn", "agent"] = "single-turn"
     role: Literal["benchmark", "training-set", "both"] = "benchmark"
     grader: GraderId
+    graders: list[str] | None = Field(
+        None, description="graders that can read its responses; null: its task's own `graders`, else every math grader"
+    )
     protocol: EvalProtocol
     splits: dict[str, dict[str, Any]] = Field(default_factory=dict, description="split -> n, digest, options")
     chance: float | None = Field(None, description="score of a blind guess, 0..1")

@@ -65,10 +65,9 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str:
 
 
 def grade(items: Sequence[Item], completions: Sequence[Completion], protocol: EvalProtocol) -> list[Graded]:
-    """AIME's integer rule on what stands after the last `#`; another grader's on request, on the same text."""
+    """AIME's integer rule on what stands after the last `#`."""
     marked = [replace(c, text=_with_answer_line(c.text)) for c in completions]
-    rule = get_grader("integer" if protocol.grader == "default" else protocol.grader)
-    return rule.grade_many([item.answer for item in items], marked, protocol)
+    return get_grader("integer").grade_many([item.answer for item in items], marked, protocol)
 
 
 def _with_answer_line(text: str) -> str:

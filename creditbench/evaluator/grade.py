@@ -93,6 +93,8 @@ def grader_matrix(
 
 
 def _known_graders(benchmark: Benchmark) -> list[str]:
+    if benchmark.card.graders is not None:
+        return list(benchmark.card.graders)
     own = list(getattr(benchmark.module, "graders", {}))
     if own or benchmark.card.grader.id not in grader_names():
         return own or [benchmark.card.grader.id]

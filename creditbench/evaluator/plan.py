@@ -30,6 +30,8 @@ def grader_of(benchmark: Benchmark, protocol: EvalProtocol) -> GraderId:
     grading room."""
     if protocol.grader in ("default", benchmark.card.grader.id):
         return benchmark.card.grader
+    if benchmark.card.graders is not None and protocol.grader not in benchmark.card.graders:
+        raise unknown("grader", protocol.grader, benchmark.card.graders, benchmark.name)
     own = getattr(benchmark.module, "graders", {})
     if own:
         if protocol.grader not in own:

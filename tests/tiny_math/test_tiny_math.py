@@ -225,3 +225,14 @@ def test_every_prompt_and_solution_is_in_the_vocabulary(bench):
     for item in bench.load("test", {"n": 50}):
         assert len(tokenizer.encode(item.problem)) == 19 and len(tokenizer.encode(item.solution)) == 33
     assert bench.card.protocol.max_new_tokens >= 34
+
+
+def test_no_other_grader_can_read_its_responses(bench):
+    """The answer stands after `#`: a record that claimed another rule would be a false one."""
+    from creditbench.errors import BadInput
+    from creditbench.evaluator.plan import grader_of
+
+    rules = bench.card.protocol.model_copy(update={"grader": "verl_math_dapo"})
+    with pytest.raises(BadInput, match="tiny_math: unknown grader 'verl_math_dapo'"):
+        grader_of(bench, rules)
+    assert grader_of(bench, bench.card.protocol).id == "integer"

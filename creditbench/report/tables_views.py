@@ -153,9 +153,9 @@ def _curves(loaded: Loaded, track: str) -> Mapping[tuple[str, int], Curve]:
             continue
         try:
             table = read_parquet(place.folder / CURVE, columns=["step", "correct", "generated_tokens"])
+            correct_T, tokens_T = (table[c].to_numpy().astype(np.float64) for c in ("correct", "generated_tokens"))
         except (CreditBenchError, OSError, KeyError, ValueError):
-            continue
-        correct_T, tokens_T = (table[c].to_numpy().astype(np.float64) for c in ("correct", "generated_tokens"))
+            continue  # no usable curve: the run keeps its place in the other tables
         keep = np.isfinite(correct_T) & np.isfinite(tokens_T) & (tokens_T > 0)
         if not keep.any():
             continue

@@ -44,7 +44,7 @@ def summary(reference: Row) -> str:
             _table(
                 ["arm", "score", "95 %", "rank", "minus GRPO", "Holm p"],
                 [
-                    [f"`{row['method']}`", _points(row["score"]), _interval(row), _rank(row), *_difference(against.get(row["method"]))]
+                    [f"`{row['method']}`", _points(row["score"]), _interval(row), _rank(row), *_minus(against, row)]
                     for row in sorted(board, key=lambda row: (-row["score"], row["method"]))
                 ],
             )
@@ -64,7 +64,8 @@ def summary(reference: Row) -> str:
     return "\n\n".join(parts)
 
 
-def _difference(row: Row | None) -> list[str]:
+def _minus(against: dict[str, Row], arm: Row) -> list[str]:
+    row = against.get(arm["method"])
     return ["", ""] if row is None else [_signed(row["difference"]), _p(row["p_holm"])]
 
 

@@ -1,7 +1,7 @@
 """What one invocation asks for: `suite=`, `methods=`, `seeds=`, `tracks=`, `rerun=` become runs, evaluations, paths.
 
-`methods`, `seeds` and `tracks` restrict what is trained. The base is always evaluated on the suite's own seeds, and tables hold
-every complete result of the suite, asked for now or earlier.
+`methods`, `seeds` and `tracks` restrict what is trained. The base is always evaluated on the suite's own seeds, and
+tables hold every complete result of the suite, asked for now or earlier.
 """
 
 from __future__ import annotations

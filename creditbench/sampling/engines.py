@@ -39,6 +39,21 @@ def stop_ids(model: Model, eos_ids: Collection[int] | None) -> frozenset[int]:
     return frozenset(found if isinstance(found, (list, tuple)) else [int(found)])
 
 
+PROMPT_TOKENS = 32768
+"""Most prompt tokens, padding counted, that one batch reads at once: long prompts would need memory without bound."""
+
+
+def cuts(lengths: Sequence[int], batch_rows: int) -> list[range]:
+    """Batches of at most `batch_rows` prompts in order, of at most PROMPT_TOKENS with padding (one row at least)."""
+    found, start = [], 0
+    while start < len(lengths):
+        longest = max(lengths[start : start + batch_rows])
+        rows = max(1, min(batch_rows, PROMPT_TOKENS // max(longest, 1), len(lengths) - start))
+        found.append(range(start, start + rows))
+        start += rows
+    return found
+
+
 class _CachedEngine:
     """What both engines share: batches of fixed size, one session each."""
 
@@ -58,11 +73,11 @@ class _CachedEngine:
         return CachedSession(cache, rows, params, self._stops, device)
 
     def generate(self, prompts: Sequence[Ids], seeds: Sequence[int], params: SamplingParams) -> list[Generation]:
-        """See `Engine.generate`. Batches are cut every `batch_rows` prompts, so that a resumed list cuts alike."""
+        """See `Engine.generate`. Batches are cut by the list alone (`cuts`), so that a resumed list cuts alike."""
         check_batch(prompts, seeds)
         done: list[Generation] = []
-        for start in range(0, len(prompts), self.batch_rows):
-            part, keys = prompts[start : start + self.batch_rows], seeds[start : start + self.batch_rows]
+        for rows in cuts([len(prompt) for prompt in prompts], self.batch_rows):
+            part, keys = prompts[rows.start : rows.stop], seeds[rows.start : rows.stop]
             longest = max(map(len, part))
             session = self.session(len(part), params, longest + min(params.max_new_tokens, 1024))
             done.extend(g for g in session.finish(part, keys) if g is not None)

@@ -214,3 +214,14 @@ def test_bad_input_is_told(model, tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes((8).to_bytes(8, "little") + b"{}      ")
     with pytest.raises(BadInput, match="model_type"):
         open_engine("raw", tmp_path)
+
+
+def test_long_prompts_are_read_in_smaller_batches():
+    from creditbench.sampling.engines import PROMPT_TOKENS, cuts
+
+    assert cuts([], 4) == []
+    assert cuts([60] * 600, 256) == [range(0, 256), range(256, 512), range(512, 600)]
+    # 8192 tokens: four rows fill the budget; the block that no longer holds the long prompt is full again.
+    assert PROMPT_TOKENS == 4 * 8192
+    assert cuts([10, 8192, 10, 10, 10, 10, 10, 10], 6) == [range(0, 4), range(4, 8)]
+    assert cuts([PROMPT_TOKENS + 1, 5, 5], 8) == [range(0, 1), range(1, 3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,26 +56,32 @@ def digest_rows(items: Iterable[Item]) -> str:
     return digest_of([item.digest for item in items])
 
 
+@lru_cache(maxsize=512)
+def _tree(source: str) -> str:
+    """Syntax tree of a module's text without docstrings; kept, as one request asks for the same few files often."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)
+
+
 def source_digest(*paths: Path | str) -> str:
     """SHA-256 of Python files' syntax trees without docstrings: comments, layout and docstrings do not count."""
     trees = []
     for path in paths:
         try:
-            tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+            trees.append([Path(path).name, _tree(Path(path).read_text(encoding="utf-8"))])
         except FileNotFoundError:
             raise BadInput(f"{path}: no such file") from None
         except SyntaxError as error:
             raise BadInput(f"{path}:{error.lineno}: {error.msg}") from None
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                first = node.body[0] if node.body else None
-                if (
-                    isinstance(first, ast.Expr)
-                    and isinstance(first.value, ast.Constant)
-                    and isinstance(first.value.value, str)
-                ):
-                    node.body = node.body[1:] or [ast.Pass()]
-        trees.append([Path(path).name, ast.dump(tree)])
     return digest_of(sorted(trees))
 
 

@@ -121,11 +121,22 @@ class Request:
 
     def run_digest(self, arm: str, track: str, seed: int | str) -> str:
         """Config digest of a run: what Snakemake records to know when a run is out of date."""
-        return resolve(self.suite, arm, track, int(seed)).config_digest
+        asked = (arm, track, int(seed))
+        if asked not in self._digests:
+            self._digests[asked] = resolve(self.suite, arm, track, int(seed)).config_digest
+        return self._digests[asked]
 
     def eval_digest(self, arm: str, track: str, seed: int | str, label: str) -> str:
         """Config digest of an evaluation."""
-        return resolve_eval(self.suite, arm, track, int(seed), label).config_digest
+        asked = (arm, track, int(seed), label)
+        if asked not in self._digests:
+            self._digests[asked] = resolve_eval(self.suite, arm, track, int(seed), label).config_digest
+        return self._digests[asked]
+
+    @cached_property
+    def _digests(self) -> dict[tuple[Any, ...], str]:
+        """Digests found so far: Snakemake asks for each several times."""
+        return {}
 
     def model_inputs(self, arm: str, track: str) -> list[str]:
         """Manifests of the models that a run of this arm starts from."""

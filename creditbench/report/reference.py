@@ -23,7 +23,7 @@ FORMAT = 1
 LETTERS = {outcome: outcome[0] for outcome in OUTCOMES}
 """correct c, wrong w, truncated t, unparsed u, error e."""
 _KEPT = {
-    "leaderboard": ("track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds", "flops"),
+    "leaderboard": ("track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds"),
     "pairwise": ("track", "benchmark", "metric", "family", "method_a", "method_b", "difference", "ci_low", "ci_high",
                  "p", "p_holm", "mde"),
 }  # fmt: skip

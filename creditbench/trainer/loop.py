@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from creditbench.errors import BadInput, CheckFailed
-from creditbench.method import Method
+from creditbench.method import Distill, Method
 from creditbench.placebos import Seams
 from creditbench.rollouts import RolloutBatch
 from creditbench.sampling.types import Engine
@@ -29,7 +29,7 @@ from creditbench.trainer.curve import batch_row
 from creditbench.trainer.fsdp import gathered
 from creditbench.trainer.teachers import TeacherPool, passes
 from creditbench.trainer.trace import entry
-from creditbench.trainer.update import Tally, Work, optimizer_step
+from creditbench.trainer.update import Tally, Work, distill_mask, optimizer_step
 
 
 @dataclass
@@ -170,7 +170,10 @@ def prepare(setup: Setup, state: State, collected: Collected) -> Work:
         with gathered(state.model):
             at_one_BT, _ = policy_logp(state.model, seen, replace(pass_options(setup), temperature=1.0))
         count_plain_pass(state.ledger, seen)
-    return Work(seen, adv_B, credit_BT, live_BT, signals, has_old, ready, sampler_BT, at_one_BT)
+    work = Work(seen, adv_B, credit_BT, live_BT, signals, has_old, ready, sampler_BT, at_one_BT)
+    if method.distill is not None:
+        count_distillation(state.ledger, method.distill, work, s.epochs_per_rollout)
+    return work
 
 
 def check_credit(credit_BT: Tensor, batch: RolloutBatch) -> None:
@@ -219,6 +222,16 @@ def count_passes(ledger: Ledger, method: Method, batch: RolloutBatch, ready: dic
             ledger.extra_forwards += passes_ * int(rows.sum())
             ledger.forward_tokens += passes_ * tokens
             ledger.backward_tokens += (request.draws if request.target == "answer_kl" else 1) * tokens
+
+
+def count_distillation(ledger: Ledger, distill: Distill, work: Work, epochs: int) -> None:
+    """Add the teacher's passes of slot 6: once per pass over the rollouts, for rows with a token to distil."""
+    if distill.coef(work.batch.step, work.batch.total_steps) == 0:
+        return
+    rows = torch.nonzero(distill_mask(work, distill).any(-1)).flatten().tolist()
+    prompts = work.teachers[distill.teacher].prompts
+    ledger.extra_forwards += epochs * len(rows)
+    ledger.forward_tokens += epochs * sum(len(prompts[b] or ()) + int(work.batch.length_B[b]) for b in rows)
 
 
 def train_step(setup: Setup, state: State) -> tuple[dict[str, float], list[dict]]:

@@ -197,6 +197,13 @@ def test_costs_by_hand(calm, results):
     assert sum(cost["seconds"].values()) <= cost["wall_seconds"] * 1.001
 
 
+def test_slot_6_pays_for_its_teacher(calm):
+    """Beside the pass for the old log-probabilities, OPSD's teacher reads every response after a longer prompt."""
+    cost, plain = read_json(calm["opsd"] / "cost.json"), read_json(calm["grpo"] / "cost.json")
+    assert cost["extra_forwards"] == 2 * plain["extra_forwards"] == 160
+    assert cost["forward_tokens"] > 2 * (cost["prompt_tokens"] + cost["generated_tokens"])
+
+
 def command(results, out, bytes_=0):
     """`creditbench train` in a process whose files may have so many bytes at most (0: any number)."""
 

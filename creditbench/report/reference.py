@@ -18,14 +18,15 @@ from creditbench.records import read_manifest, read_parquet, write_text
 from creditbench.records.paths import SAMPLES
 from creditbench.report.tables import Tables
 from creditbench.report.tables_load import ArmScores, Group
+from creditbench.stats import FIXED_SET
 
 FORMAT = 1
 LETTERS = {outcome: outcome[0] for outcome in OUTCOMES}
 """correct c, wrong w, truncated t, unparsed u, error e."""
 _KEPT = {
     "leaderboard": ("track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds"),
-    "pairwise": ("track", "benchmark", "metric", "family", "method_a", "method_b", "difference", "ci_low", "ci_high",
-                 "p", "p_holm", "mde"),
+    "pairwise": ("track", "benchmark", "metric", "family", "method_a", "method_b", "estimand", "difference",
+                 "ci_low", "ci_high", "p", "p_holm", "mde"),
 }  # fmt: skip
 _FAMILIES = ("base", "grpo", "placebo")
 
@@ -42,7 +43,9 @@ def reference_of(tables: Tables, command: str) -> dict[str, Any]:
     rows["pairwise"] = [
         row
         for row in rows["pairwise"]
-        if row["family"] in _FAMILIES and row["metric"] == tables.headline.get(f"{row['track']}/{row['benchmark']}")
+        if row["family"] in _FAMILIES
+        and row["estimand"] == FIXED_SET
+        and row["metric"] == tables.headline.get(f"{row['track']}/{row['benchmark']}")
     ]
     return {
         "format": FORMAT,

@@ -34,7 +34,8 @@ def test_every_outcome_comes_back(made):
         np.testing.assert_array_equal(correct_SPK, np.stack([truth[arm, seed] for seed in (0, 1, 2)]))
     scores = {row["method"]: row["score"] for row in reference["leaderboard"]}
     assert scores["grpo"] == pytest.approx(avg_at_k(correct_of(reference, "math", "grpo")).mean(), abs=1e-6)
-    assert {row["family"] for row in reference["pairwise"]} == {"base", "grpo"}
+    pairs = [(row["family"], row["method_a"], row["method_b"]) for row in reference["pairwise"]]
+    assert sorted(pairs) == [("base", "cast", "base"), ("base", "grpo", "base"), ("grpo", "cast", "grpo")]
     assert reference["command"] == "make leaderboard SUITE=tiny"
 
 

@@ -11,10 +11,10 @@ BLOCK = re.compile(r"(<!-- leaderboard:begin[^\n]*-->\n).*?(<!-- leaderboard:end
 
 
 def main(argv: list[str]) -> int:
-    """Replace the block between the two markers by results/<suite>/leaderboard.md, headings one level down."""
+    """Replace the block between the two markers by the rankings of results/<suite>/leaderboard.md."""
     suite = argv[0] if argv else "tiny"
-    table = (ROOT / "results" / suite / "leaderboard.md").read_text(encoding="utf-8").strip()
-    table = re.sub(r"^(#+) ", r"##\1 ", table, flags=re.M)
+    table = (ROOT / "results" / suite / "leaderboard.md").read_text(encoding="utf-8")
+    table = rankings(table)
     readme = ROOT / "README.md"
     text, found = BLOCK.subn(lambda m: f"{m.group(1)}\n{table}\n\n{m.group(2)}", readme.read_text(encoding="utf-8"))
     if not found:
@@ -22,6 +22,13 @@ def main(argv: list[str]) -> int:
         return 1
     readme.write_text(text, encoding="utf-8")
     return 0
+
+
+def rankings(page: str) -> str:
+    """Each track's ranking and how to read it, as sections of a page; benchmarks and placebos stay in the page."""
+    parts = re.split(r"^(?=#{2,3} )", page, flags=re.M)
+    tracks = [part.strip() for part in parts if part.startswith("## Track ")]
+    return "\n\n".join(re.sub(r"^## ", "#### ", part) for part in tracks)
 
 
 if __name__ == "__main__":

@@ -161,4 +161,5 @@ def test_tables_of_killed_runs_are_those_of_the_calm_run(calm, tmp_path, kills):
     hit = chaos(tmp_path, kills, check)
     print(f"{len(hit)} kills during: {', '.join(hit)}")
     assert len(hit) >= kills
-    assert {"training", "aggregation"} <= set(hit)
+    # Aggregation is over in a moment: three kills may all fall into training, twenty do not.
+    assert "training" in hit and (kills < 20 or "aggregation" in hit)

@@ -5,10 +5,7 @@ rule tables:
     input:
         REQUEST.eval_manifests,
     output:
-        [
-            report(path, category="Tables", labels={"table": REQUEST.table_name(path)})
-            for path in REQUEST.table_files
-        ],
+        [report(path, category="Tables", labels={"table": REQUEST.table_name(path)}) for path in REQUEST.table_files],
     log:
         f"{REQUEST.folder}/logs/tables.log",
     conda:

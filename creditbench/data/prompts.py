@@ -16,6 +16,7 @@ BOX = "Reason step by step and put your final answer within \\boxed{}."
 LINE = 'Reason step by step. Write your final answer on the last line, after "Answer:".'
 PROTOCOLS = {"boxed": (False, BOX), "answer-line": (False, LINE), "chat": (True, BOX), "chat-answer-line": (True, LINE)}
 STUDENT_HEADER = "[Student response]"
+OWN_WORDS = "Understand it, then solve the problem again in your own words."
 
 
 def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str | Messages:
@@ -26,7 +27,11 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
     if hint is not None and hint.kind == "header":
         return f"{item.problem}\n\n{STUDENT_HEADER}\n"
     shown = "" if hint is None else f"\n\n{hint_text(item, hint)}"
-    text = f"{item.problem}{shown}\n\n{instruction}"
+    return framed(f"{item.problem}{shown}\n\n{instruction}", protocol, chat)
+
+
+def framed(text: str, protocol: EvalProtocol, chat: bool) -> str | Messages:
+    """A whole request as messages, or as plain text; the protocol's system prompt comes first where there is one."""
     if not chat:
         return f"{protocol.system}\n\n{text}\n\n" if protocol.system else f"{text}\n\n"
     system: Messages = [{"role": "system", "content": protocol.system}] if protocol.system else []
@@ -37,12 +42,9 @@ def hint_text(item: Item, hint: Hint) -> str:
     """What a teacher is shown beside the problem. Raises BadInput for a hint without content."""
     about = hint.item or item
     if hint.kind == "rollout" and hint.completion is not None:
-        return f"A response that reached the correct answer:\n\n{hint.completion.text}\n\n{_OWN}"
+        return f"A response that reached the correct answer:\n\n{hint.completion.text}\n\n{OWN_WORDS}"
     if hint.kind == "solution" and about.solution:
-        return f"A reference solution:\n\n{about.solution}\n\n{_OWN}"
+        return f"A reference solution:\n\n{about.solution}\n\n{OWN_WORDS}"
     if hint.kind == "answer" and about.answer:
-        return f"The correct answer is {about.answer}.\n\n{_OWN}"
+        return f"The correct answer is {about.answer}.\n\n{OWN_WORDS}"
     raise BadInput(f"item {about.id!r}: a hint of kind {hint.kind!r} has no content to show")
-
-
-_OWN = "Understand it, then solve the problem again in your own words."

@@ -4,41 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from creditbench.benchmark import EvalProtocol, Messages
+from creditbench.benchmark import EvalProtocol
+from creditbench.data.functions import Grade, Load, Render, Span
 from creditbench.data.load import gold_of, load_items, read_card
 from creditbench.data.prompts import render
 from creditbench.grading import get_grader
 from creditbench.grading.extract import answer_span
-from creditbench.items import Completion, Graded, Hint, Item
-
-
-class _Load(Protocol):
-    def __call__(self, split: str, options: Mapping[str, Any]) -> list[Item]: ...
-
-
-class _Render(Protocol):
-    def __call__(self, item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str | Messages: ...
-
-
-class _Grade(Protocol):
-    def __call__(
-        self, items: Sequence[Item], completions: Sequence[Completion], protocol: EvalProtocol
-    ) -> list[Graded]: ...
-
-
-class _Span(Protocol):
-    def __call__(self, text: str) -> tuple[int, int, int] | None: ...
+from creditbench.items import Completion, Graded, Item
 
 
 class MathTask(NamedTuple):
     """`load, render, grade, answer_span = math_task(__file__)` is a whole task file."""
 
-    load: _Load
-    render: _Render
-    grade: _Grade
-    answer_span: _Span
+    load: Load
+    render: Render
+    grade: Grade
+    answer_span: Span
 
 
 def math_task(file: str) -> MathTask:

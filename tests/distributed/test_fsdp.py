@@ -12,19 +12,13 @@ from creditbench.errors import BadInput
 from creditbench.trainer.comm import Comm
 from creditbench.trainer.fsdp import shard
 from tests.distributed.one_step import CASES, LR, results
+from tests.trainer.ranks import two_ranks
 from tests.vllm.conftest import random_policy
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "tests/distributed/one_step.py", str(folder)], env=env, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"rank{r}.pt") for r in range(2)]
+    return two_ranks("tests/distributed/one_step.py", tmp_path_factory.mktemp("ranks"), 280)
 
 
 @pytest.fixture(scope="module")

@@ -1,27 +1,17 @@
 """Two processes give the loss and the gradients of one (gloo, torchrun)."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from creditbench.errors import BadInput
 from creditbench.trainer.comm import Comm
+from tests.trainer.ranks import two_ranks
 from tests.trainer.two_processes import METHODS, results
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, "tests/trainer/two_processes.py", str(folder)], env=env, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"rank{r}.pt") for r in range(2)]
+    return two_ranks("tests/trainer/two_processes.py", tmp_path_factory.mktemp("ranks"), 200)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from creditbench.benchmark import EvalProtocol, Messages
 from creditbench.data.code.grade import tests_of
-from creditbench.data.prompts import STUDENT_HEADER
+from creditbench.data.prompts import OWN_WORDS, STUDENT_HEADER, framed
 from creditbench.errors import BadInput, unknown
 from creditbench.items import Hint, Item
 
@@ -18,7 +18,6 @@ STDIN = (
 )
 STARTER = "Complete this Python code, keeping its names. Think first; end with the whole code in one block:\n\n"
 SHOWN_TESTS, SHOWN_CHARS = 3, 400
-_OWN = "Understand it, then solve the problem again in your own words."
 
 
 def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str | Messages:
@@ -30,11 +29,7 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
     shown = "" if hint is None else f"\n\n{_hint(item, hint)}"
     starter = str(item.meta.get("starter") or "")
     asked = f"{STARTER}```python\n{starter.rstrip()}\n```" if starter else STDIN
-    text = f"{item.problem}{shown}\n\n{asked}"
-    if protocol.prompt == "plain":
-        return f"{protocol.system}\n\n{text}\n\n" if protocol.system else f"{text}\n\n"
-    system: Messages = [{"role": "system", "content": protocol.system}] if protocol.system else []
-    return [*system, {"role": "user", "content": text}]
+    return framed(f"{item.problem}{shown}\n\n{asked}", protocol, chat=protocol.prompt == "chat")
 
 
 def _few_tests(item: Item) -> str:
@@ -52,9 +47,9 @@ def _few_tests(item: Item) -> str:
 def _hint(item: Item, hint: Hint) -> str:
     about = hint.item or item
     if hint.kind == "rollout" and hint.completion is not None:
-        return f"A response whose program passed the tests:\n\n{hint.completion.text}\n\n{_OWN}"
+        return f"A response whose program passed the tests:\n\n{hint.completion.text}\n\n{OWN_WORDS}"
     if hint.kind == "solution" and about.solution:
-        return f"A reference solution:\n\n```python\n{about.solution.rstrip()}\n```\n\n{_OWN}"
+        return f"A reference solution:\n\n```python\n{about.solution.rstrip()}\n```\n\n{OWN_WORDS}"
     if hint.kind == "answer" and (shown := _few_tests(about)):
-        return f"Some of the tests that the program must pass:\n\n{shown}\n\n{_OWN}"
+        return f"Some of the tests that the program must pass:\n\n{shown}\n\n{OWN_WORDS}"
     raise BadInput(f"item {about.id!r}: a hint of kind {hint.kind!r} has no content to show")

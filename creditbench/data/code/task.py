@@ -6,30 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from creditbench.benchmark import EvalProtocol, Messages
+from creditbench.benchmark import EvalProtocol
 from creditbench.data.code import grade as grading
 from creditbench.data.code.load import load_code
 from creditbench.data.code.prompts import render
+from creditbench.data.functions import Grade, Load, Render, Span
 from creditbench.data.load import read_card
-from creditbench.items import Completion, Graded, Hint, Item
-
-
-class _Load(Protocol):
-    def __call__(self, split: str, options: Mapping[str, Any]) -> list[Item]: ...
-
-
-class _Render(Protocol):
-    def __call__(self, item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str | Messages: ...
-
-
-class _Grade(Protocol):
-    def __call__(
-        self, items: Sequence[Item], completions: Sequence[Completion], protocol: EvalProtocol
-    ) -> list[Graded]: ...
-
-
-class _Span(Protocol):
-    def __call__(self, text: str) -> tuple[int, int, int] | None: ...
+from creditbench.items import Completion, Graded, Item
 
 
 class _Mode(Protocol):
@@ -39,10 +22,10 @@ class _Mode(Protocol):
 class CodeTask(NamedTuple):
     """`load, render, grade, answer_span, sandbox_mode, graders = code_task(__file__)` is a whole task file."""
 
-    load: _Load
-    render: _Render
-    grade: _Grade
-    answer_span: _Span
+    load: Load
+    render: Render
+    grade: Grade
+    answer_span: Span
     sandbox_mode: _Mode
     graders: dict[str, str]
 

@@ -4,6 +4,8 @@
     2 <= n_c < G : tau_i ~ uniform over the group's correct rollouts other than o_i;  A_i = GRPO;       weight f
     n_c = 0      : one reference rollout o_r;  A_i = alpha (s_i - mean s)/(std s + eps), s_i = mean_{t<=L_i} f_it
     n_c in {1,G} : plain GRPO, weight 1
+
+Which of these groups are weighted is table 3's first ablation: setting `weighted`.
 """
 
 from functools import partial
@@ -12,22 +14,42 @@ import torch
 
 from creditbench.items import Hint
 from creditbench.method import Method, Surrogate, Teacher, group_zscore
-from creditbench.rollouts import group_size, n_correct
+from creditbench.rollouts import n_correct
 from creditbench.signals import TeacherKL
 
+WEIGHTED = {
+    "partial": {"partial"},
+    "partial+none": {"partial", "none"},
+    "any-partial": {"one", "partial"},
+    "all-correct": {"all"},
+    "every": {"none", "one", "partial", "all"},
+}
 
-def siblings(group, match_length: bool = False):
-    """Context: a correct sibling (never the response itself), or in solve-none groups one reference for the others."""
+
+def kind(n_correct: int, size: int) -> str:
+    """Routing of a group by its number of correct responses."""
+    return "none" if n_correct == 0 else "all" if n_correct == size else "one" if n_correct == 1 else "partial"
+
+
+def siblings(group, match_length: bool = False, weighted: str = "partial+none"):
+    """Context: a correct sibling (never the response itself), or in solve-none groups one reference for the others.
+
+    A response without a sibling to read, and every response of a group that is not weighted, gets no context.
+    """
     right = [i for i in range(group.size) if bool(group.correct_G[i])]
-    if len(right) == 0:
+    routed = kind(len(right), group.size)
+    if routed not in WEIGHTED[weighted]:
+        return [None] * group.size
+    if routed == "none":
         r = group.rng.randrange(group.size)
         return [None if i == r else Hint("rollout", group.completions[r]) for i in range(group.size)]
-    if len(right) in (1, group.size):
-        return [None] * group.size
     hints = []
     for i in range(group.size):
         others = [j for j in right if j != i]
         own = group.completions[i].n_tokens
+        if not others:
+            hints.append(None)
+            continue
         if match_length:
             nearest = min(abs(group.completions[j].n_tokens - own) for j in others)
             others = [j for j in others if abs(group.completions[j].n_tokens - own) == nearest]
@@ -83,28 +105,28 @@ def diversity(f_BT, batch, signals, eps: float):
 
 
 def credit(adv_B, batch, signals, s):
-    """Slot 3: GRPO's advantage times f in partial groups, the diversity term in solve-none groups [B,T]."""
-    n_c, size_B = n_correct(batch), group_size(batch.group_B).long()
-    partial_B, none_B = (n_c >= 2) & (n_c < size_B), n_c == 0
-    kl_BT = signals.kl_BT["kl_teacher_student", "sibling"]
-    active_BT = batch.mask_BT & signals.has_context_B["sibling"][:, None]
-    f_BT = gathered_saturation(kl_BT, active_BT, batch, s)
-    div_B = s.alpha * diversity(f_BT, batch, signals, s.std_eps) if s.solve_none else torch.zeros_like(adv_B)
-    adv_B = torch.where(none_B, div_B.to(adv_B.dtype), adv_B)
+    """Slot 3: advantage times f where a sibling was read, times 1 elsewhere; solve-none groups by diversity [B,T]."""
+    has_context_B = signals.has_context_B["sibling"]
+    active_BT = batch.mask_BT & has_context_B[:, None]
+    f_BT = gathered_saturation(signals.kl_BT["kl_teacher_student", "sibling"], active_BT, batch, s)
+    if "none" in WEIGHTED[s.weighted]:
+        div_B = s.alpha * diversity(f_BT, batch, signals, s.std_eps)
+        adv_B = torch.where(n_correct(batch) == 0, div_B.to(adv_B.dtype), adv_B)
     if s.length_normalised:
         mean_B = (f_BT * active_BT).sum(-1) / active_BT.sum(-1).clamp(min=1)
         f_BT = f_BT / mean_B.clamp(min=1e-12)[:, None]
-    weight_BT = torch.where((partial_B | none_B)[:, None], f_BT.to(adv_B.dtype), torch.ones((), dtype=adv_B.dtype))
+    weight_BT = torch.where(has_context_B[:, None], f_BT.to(adv_B.dtype), torch.ones((), dtype=adv_B.dtype))
     return adv_B[:, None] * weight_BT * batch.mask_BT
 
 
 def build(s) -> Method:
     """Slots of SC-GRPO on GRPO's loss: per-sequence mean, symmetric clip."""
+    contexts = partial(siblings, match_length=s.length_matched, weighted=s.weighted)
     return Method(
         advantage=partial(group_zscore, std=s.std, eps=s.std_eps),
         credit=partial(credit, s=s),
         surrogate=Surrogate(low=s.clip_low, high=s.clip_high),
         aggregate=s.aggregate,
-        teachers={"sibling": Teacher(weights="live", context=partial(siblings, match_length=s.length_matched))},
+        teachers={"sibling": Teacher(weights="live", context=contexts)},
         signals=(TeacherKL("sibling", "kl_teacher_student"),),
     )

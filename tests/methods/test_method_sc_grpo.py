@@ -33,11 +33,11 @@ def module():
     return sys.modules["creditbench_methods_sc_grpo"]
 
 
-def contexts(batch, match_length=False):
+def contexts(batch, match_length=False, **routing):
     """The sibling each row reads: index of the row whose completion it is, or None."""
     got = {}
     for group in batch.groups():
-        for row, hint in zip(group.rows, module().siblings(group, match_length), strict=True):
+        for row, hint in zip(group.rows, module().siblings(group, match_length, **routing), strict=True):
             same = [r for r in group.rows if hint is not None and batch.completions[r] is hint.completion]
             got[row] = same[0] if same else None
     return got
@@ -78,6 +78,35 @@ def test_routing_by_number_correct():
     assert all(got[r] is None for r in range(8, 16))
     # three of four: a correct sibling, never the row itself
     assert all(got[r] in {16, 17, 18} - {r} for r in range(16, 20))
+
+
+ROUTES = {
+    # groups of EVERY are rows 0-3 (two correct), 4-7 (none), 8-11 (row 8), 12-15 (all), 16-19 (three)
+    "partial": {*range(4), *range(16, 20)},
+    "partial+none": {*range(8), *range(16, 20)},
+    "any-partial": {*range(4), 9, 10, 11, *range(16, 20)},
+    "all-correct": {*range(12, 16)},
+    "every": {*range(8), 9, 10, 11, *range(12, 20)},
+}
+
+
+@pytest.mark.parametrize("weighted", ROUTES)
+def test_table_three_groups_weighted(weighted):
+    """Only the named groups read a sibling and are weighted; the rest is GRPO's credit bit for bit."""
+    batch = synthetic_batch(EVERY)
+    got = contexts(batch, weighted=weighted)
+    reads = {row for row, other in got.items() if other is not None}
+    assert ROUTES[weighted] - reads == {r for r in range(4, 8) if r in ROUTES[weighted] and got[r] is None}
+    assert reads <= ROUTES[weighted] and all(got[row] != row for row in reads)
+    work, plain = (work_of(model(), m, batch) for m in (build("sc_grpo", weighted=weighted), build("grpo")))
+    rest = [row for row in range(20) if row not in ROUTES[weighted]]
+    assert torch.equal(work.credit_BT[rest], plain.credit_BT[rest])
+    differs = [row for row in range(20) if not torch.equal(work.credit_BT[row], plain.credit_BT[row])]
+    # a group all correct has advantage 0 whatever the weight; the reference of a solve-none group stays at 0
+    assert set(differs) == {row for row in reads if not 12 <= row < 16}
+    assert bool(differs) is (weighted != "all-correct")
+    lighter = [row for row in differs if row not in range(4, 8)]
+    assert bool((work.credit_BT[lighter].abs() <= plain.credit_BT[lighter].abs()).all())
 
 
 def test_a_rollout_never_reads_itself_and_the_choice_is_uniform():
@@ -143,7 +172,7 @@ def test_diversity_branch_by_the_book():
         n = lengths[0][row]
         assert work.credit_BT[row, :n].tolist() == pytest.approx((value * f[row, :n]).tolist(), rel=1e-8)
     assert not bool(work.credit_BT[r].any())
-    off = work_of(model(), build("sc_grpo", solve_none=False), batch)
+    off = work_of(model(), build("sc_grpo", weighted="partial"), batch)
     assert not bool(off.credit_BT.any())
     doubled = work_of(model(), build("sc_grpo", alpha=0.2), batch)
     assert torch.allclose(doubled.credit_BT, 2 * work.credit_BT, rtol=1e-12)

@@ -104,7 +104,7 @@ WITHOUT_ARM = {
         "grpo / + reverse-KL loss, beta 0.1", "grpo / + reverse-KL loss, beta 0.03 to 0.1",
         "grpo / + bidirectional KL loss, reverse beta 0.03 to 0.1, forward 0.1 minus reverse",
     },
-    "scgrpo-table3": {"sc_grpo / groups: 1-7 correct", "sc_grpo / groups: all correct", "sc_grpo / groups: all"},
+    "scgrpo-table3": set(),
 }  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def test_scgrpo_table1():
     for arm in ("sc_grpo", "grpo", "dapo", "reinforce_pp"):
         found = settings("scgrpo-table1", arm, "math")
         holds(found, lr=1e-6, group_size=8, prompts_per_step=8, steps=500, max_new_tokens=8192, updates_per_rollout=1)
-    holds(settings("scgrpo-table1", "sc_grpo", "math"), c_min=1e-4, quantile=0.75, alpha=0.1, solve_none=True)
+    holds(settings("scgrpo-table1", "sc_grpo", "math"), c_min=1e-4, quantile=0.75, alpha=0.1, weighted="partial+none")
     shop = settings("scgrpo-table1", "sc_grpo", "webshop")
     holds(shop, lr=1e-6, group_size=8, prompts_per_step=8, steps=300)
     assert shop["max_turns"] * shop["max_new_tokens"] <= 8192
@@ -250,7 +250,9 @@ def test_scgrpo_on_livecodebench(name: str):
     holds(found, steps=320, max_new_tokens=8192, lr=1e-6, group_size=8, prompts_per_step=8, quantile=0.75, alpha=0.1)
     holds(protocol(suite, "code", "livecodebench"), k=8, max_new_tokens=8192, thinking=False)
     if name == "scgrpo-table3":
-        changed = {"partial_only": {"solve_none": False}, "fixed_c": {"fixed_c": 1e-4}, "p50": {"quantile": 0.5}}
+        changed = {"partial_only": {"weighted": "partial"}, "fixed_c": {"fixed_c": 1e-4}, "p50": {"quantile": 0.5}}
+        changed["any_partial"] = {"weighted": "any-partial"}
+        changed |= {"all_correct": {"weighted": "all-correct"}, "every_group": {"weighted": "every"}}
         for variant, differs in {**changed, "alpha02": {"alpha": 0.2}}.items():
             mine = settings(name, f"sc_grpo@{variant}", "code")
             assert {key: value for key, value in mine.items() if value != found[key]} == differs

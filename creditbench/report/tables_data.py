@@ -36,8 +36,18 @@ def _row(name: str, track: Any, ref: Any, folder: Path) -> Row:
     dates, undated = _window(track, ref)
     row: Row = {"track": name, "training_set": track.train.benchmark, "benchmark": ref.label, **counts, **dates}
     row["same_text"] = _same_text(folder, name, ref.label)
-    row["note"] = "; ".join(text for text in (missing, undated) if text)
+    row["note"] = "; ".join(text for text in (*_claims(ref), missing, undated) if text)
     return row
+
+
+def _claims(ref: Any) -> list[str]:
+    """What scores on these items can claim, where the benchmark says that it is less than usual (`meta.claim`)."""
+    try:
+        benchmark = get_benchmark(ref.benchmark)
+        items = load_items(benchmark, ref.split, resolve_protocol(benchmark, dict(ref.protocol)), dict(ref.options))
+    except CreditBenchError:
+        return []
+    return sorted({str(item.meta["claim"]) for item in items if "claim" in item.meta})
 
 
 def _overlap(train: Any, benchmark: str) -> tuple[Row, str]:

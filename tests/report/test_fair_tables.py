@@ -196,5 +196,8 @@ def test_contamination_rows_give_counts_and_dates(tmp_path, monkeypatch):
     assert row["same_text"] == 2 and row["note"] == ""
     other = contamination_rows(SimpleNamespace(tracks={"math": _track(None, ())}), tmp_path)[0]
     assert "made by this suite" in other["note"] and "was asked for (option against)" in other["note"]
+    items[0].meta["claim"] = "held-out tests of trained problems"
+    claimed = contamination_rows(suite, tmp_path)[0]
+    assert claimed["note"] == "held-out tests of trained problems"
     unknown = contamination_rows(SimpleNamespace(tracks={"math": _track("org/new-model")}), tmp_path)[0]
     assert unknown["model"] == "org/new-model" and "unknown model" in unknown["note"] and "window" not in unknown

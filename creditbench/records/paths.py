@@ -20,8 +20,8 @@ CURVE = "curve.parquet"
 COST = "cost.json"
 MODEL = "model"
 TABLES = (
-    "scores", "pairwise", "leaderboard", "verdicts", "cost", "budget", "length", "views", "equal", "variance",
-    "contamination",
+    "scores", "pairwise", "leaderboard", "verdicts", "cost", "cost_sums", "budget", "length", "views", "equal",
+    "variance", "contamination",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from creditbench.benchmark import read_yaml, repo_root
 from creditbench.records import write_text
 from creditbench.records.paths import split_arm
 from creditbench.report.tables import Row, Tables
+from creditbench.report.tables_cost import spent
 from creditbench.report.tables_load import BASE, REFERENCE, Group
 from creditbench.report.tables_reading import p_text, pair_rows, points, reading_aids
 from creditbench.stats import FIXED_SET
@@ -29,6 +30,8 @@ def leaderboard_markdown(tables: Tables, root: Path | None = None) -> str:
     for track in tracks:
         parts += [f"## Track {track}", _leaderboard(tables, track, root), "**How to read it.** "]
         parts[-1] += " ".join(reading_aids(tables, track))
+        total = spent(tables.rows["cost_sums"], track, short_count)
+        parts += [total] if total else []
         parts += [f"Not run: `{arm}`: {why}." for arm, why in sorted(tables.not_run.get(track, {}).items())]
         groups = tables.loaded.of_track(track) if tables.loaded else []
         for group in groups:

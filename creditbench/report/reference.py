@@ -16,7 +16,9 @@ from creditbench.errors import BadInput
 from creditbench.items import OUTCOMES
 from creditbench.records import read_manifest, read_parquet, write_text
 from creditbench.records.paths import SAMPLES
+from creditbench.records.schemas import COUNTED
 from creditbench.report.tables import Tables
+from creditbench.report.tables_cost import TIMED
 from creditbench.report.tables_load import ArmScores, Group
 from creditbench.stats import FIXED_SET
 
@@ -24,7 +26,8 @@ FORMAT = 1
 LETTERS = {outcome: outcome[0] for outcome in OUTCOMES}
 """correct c, wrong w, truncated t, unparsed u, error e."""
 _KEPT = {
-    "leaderboard": ("track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds"),
+    "leaderboard": ("track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds", *COUNTED),
+    "cost_sums": ("track", "method", "n_runs", *COUNTED, *TIMED),
     "pairwise": ("track", "benchmark", "metric", "family", "method_a", "method_b", "estimand", "difference",
                  "ci_low", "ci_high", "p", "p_holm", "mde"),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """The tidy tables of a suite, one fact per row (DESIGN section 6).
 
 Statistics come from `creditbench.stats`; this file only chooses what is asked and writes it down. Equal records give
-equal bytes: rows are sorted, numbers have one format, and times stand in `cost.csv` alone.
+equal bytes: rows are sorted, numbers have one format, and times stand in `cost.csv` and `cost_sums.csv` alone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from creditbench.records import write_text
 from creditbench.records.schemas import COUNTED
+from creditbench.report.tables_cost import COST_COLUMNS, SUMS_COLUMNS, cost_rows, counted_costs, sum_rows
 from creditbench.report.tables_data import COLUMNS as CONTAMINATION_COLUMNS
 from creditbench.report.tables_length import BUDGET_COLUMNS, LENGTH_COLUMNS, budget_rows, length_rows
 from creditbench.report.tables_load import BASE, Group, Loaded, load_suite_results, restricted
@@ -43,9 +44,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds", *COUNTED,
     ),
     "verdicts": VERDICT_COLUMNS,
-    "cost": (
-        "track", "method", "seed", *COUNTED, "dev_trials", "wall_seconds", "gpu_hours", "peak_bytes", "seconds",
-    ),
+    "cost": COST_COLUMNS,
+    "cost_sums": SUMS_COLUMNS,
     "budget": BUDGET_COLUMNS,
     "length": LENGTH_COLUMNS,
     "views": VIEWS_COLUMNS,
@@ -119,7 +119,7 @@ def build_tables(
         rows["equal"] += equal_rows(loaded, track)
     rows["contamination"] = list(data)
     rows["verdicts"] = verdict_rows(loaded, reported)
-    rows["cost"] = cost_rows(loaded)
+    rows["cost"], rows["cost_sums"] = cost_rows(loaded), sum_rows(loaded)
     blocked = [f"{g.track}/{g.benchmark}: {g.blocked}" for g in loaded.groups if g.blocked]
     return Tables(loaded.suite, rows, headlines, blocked, notes, loaded.left_out, not_run or {}, loaded)
 
@@ -206,23 +206,6 @@ def leaderboard_rows(loaded: Loaded, track: str, headline: str) -> tuple[list[Ro
 def _rows_of(group: Group, arm: str, metric: str, seeds: Sequence[int]) -> np.ndarray:
     index = [group.arms[arm].seeds.index(seed) for seed in seeds]
     return np.asarray(group.values(arm, metric))[index]
-
-
-def counted_costs(loaded: Loaded, track: str, arm: str) -> Row:
-    """Mean over seeds of what one training run of the arm consumed; None for arms without runs (the base)."""
-    costs = [cost for (t, a, _), cost in sorted(loaded.costs.items()) if (t, a) == (track, arm)]
-    if not costs:
-        return dict.fromkeys(COUNTED)
-    return {name: float(np.mean([getattr(cost, name) for cost in costs])) for name in COUNTED}
-
-
-def cost_rows(loaded: Loaded) -> list[Row]:
-    """Rows of `cost.csv`: one per training run; the only table with times."""
-    rows = []
-    for (track, arm, seed), cost in sorted(loaded.costs.items()):
-        seconds = " ".join(f"{phase}={value:.1f}" for phase, value in sorted(cost.seconds.items()))
-        rows.append({"track": track, "method": arm, "seed": seed, **cost.model_dump(), "seconds": seconds})
-    return rows
 
 
 def csv_text(rows: Iterable[Row], columns: Sequence[str]) -> str:

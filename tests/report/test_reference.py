@@ -20,7 +20,8 @@ def made(put_eval, put_cost, suite, draw, tmp_path):
         for seed in (2, 0, 1):
             truth[arm, seed] = draw(rate, 10 * seed + len(arm))
             put_eval(arm, seed, truth[arm, seed])
-            put_cost(arm, seed)
+            if arm != "base":
+                put_cost(arm, seed, generated_tokens=100 + seed, flops=1e9 + seed, wall_seconds=60)
     tables = build_tables(suite)
     path = write_reference(tables, "make leaderboard SUITE=tiny", tmp_path / "reference.json")
     return truth, tables, path
@@ -37,6 +38,17 @@ def test_every_outcome_comes_back(made):
     pairs = [(row["family"], row["method_a"], row["method_b"]) for row in reference["pairwise"]]
     assert sorted(pairs) == [("base", "cast", "base"), ("base", "grpo", "base"), ("grpo", "cast", "grpo")]
     assert reference["command"] == "make leaderboard SUITE=tiny"
+
+
+def test_costs_come_along(made):
+    """Mean of a run beside each score, and the sums of runs: three of each trained arm with 100, 101, 102 tokens."""
+    reference = json.loads(made[2].read_text(encoding="utf-8"))
+    board = {row["method"]: row for row in reference["leaderboard"]}
+    assert (board["grpo"]["generated_tokens"], board["grpo"]["flops"]) == (101, 1e9)
+    assert board["base"]["generated_tokens"] is None and board["base"]["flops"] is None
+    sums = {(row["track"], row["method"]): row for row in reference["cost_sums"]}
+    assert sums["math", "cast"]["generated_tokens"] == 303 and sums["math", ""]["generated_tokens"] == 606
+    assert sums["math", ""]["n_runs"] == 6 and sums["math", ""]["wall_seconds"] == 360
 
 
 def test_same_results_give_the_same_bytes(made, tmp_path):

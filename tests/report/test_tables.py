@@ -271,7 +271,28 @@ def test_costs_are_counted_in_the_leaderboard_and_timed_only_in_cost(filled, put
     assert board["base"]["generated_tokens"] is None
     line = read_csv(tables.csv("cost"))[1]
     assert line["wall_seconds"] == "3.5" and line["seconds"] == "rollout=1.2" and line["generated_tokens"] == "101"
-    assert not [c for name in COLUMNS if name != "cost" for c in COLUMNS[name] if "second" in c or "wall" in c]
+    timed = ("cost", "cost_sums")
+    assert not [c for name in COLUMNS if name not in timed for c in COLUMNS[name] if "second" in c or "wall" in c]
+
+
+def test_costs_are_summed_per_table(filled, put_cost, suite, tmp_path):
+    """Runs added by hand: two of grpo, one of cast, and one of another track that this table must not hold."""
+    put_cost("grpo", 0, generated_tokens=100, trained_tokens=90, flops=1e9, wall_seconds=3600, gpu_hours=2)
+    put_cost("grpo", 1, generated_tokens=200, trained_tokens=180, flops=2e9, wall_seconds=1800, gpu_hours=1)
+    put_cost("cast", 0, generated_tokens=50, extra_forwards=7, flops=5e8, wall_seconds=60)
+    put_cost("grpo", 0, track="code", generated_tokens=1_000_000, flops=1e15, wall_seconds=10, gpu_hours=0.5)
+    tables = build_tables(suite)
+    rows = {(r["track"], r["method"]): r for r in read_csv(tables.csv("cost_sums"))}
+    assert list(rows) == [("code", "grpo"), ("code", ""), ("math", "cast"), ("math", "grpo"), ("math", ""), ("", "")]
+    names = ("n_runs", "generated_tokens", "trained_tokens", "extra_forwards", "flops", "wall_seconds", "gpu_hours")
+    found = {key: tuple(float(row[name]) for name in names) for key, row in rows.items()}
+    assert found["math", "grpo"] == (2, 300, 270, 0, 3e9, 5400, 3)
+    assert found["math", ""] == (3, 350, 270, 7, 3.5e9, 5460, 3)
+    assert found["", ""] == (4, 1_000_350, 270, 7, 1e15 + 3.5e9, 5470, 3.5)
+    assert rows["math", ""]["n_runs"] == "3" and rows["math", ""]["generated_tokens"] == "350"
+    said = write_leaderboard(tables, suite, tmp_path).read_text()
+    line = "The 3 training runs of this table together: 350 generated, 270 trained, 7 extra passes, 3.5G FLOPs."
+    assert said.count(line) == 1 and said.index("| `grpo` |") < said.index(line)
 
 
 def test_equal_records_give_equal_bytes(filled, suite, tmp_path, put_eval, draw):

@@ -80,7 +80,7 @@ def page_view(tables: Tables, suite_folder: Path, root: Path | None = None) -> J
 
 
 def track_view(tables: Tables, track: str) -> Json:
-    """One track: its benchmarks, the reading aids, counted costs per arm, and ranks over all its benchmarks."""
+    """One track: its benchmarks, the reading aids, costs per arm and summed (under ""), ranks over all benchmarks."""
     assert tables.loaded is not None
     groups = tables.loaded.of_track(track)
     rows = [row for row in tables.rows["leaderboard"] if row["track"] == track]
@@ -90,6 +90,7 @@ def track_view(tables: Tables, track: str) -> Json:
         "aids": reading_aids(tables, track),
         "equal": [[row.get(name) for name in EQUAL_FIELDS] for row in tables.rows["equal"] if row["track"] == track],
         "costs": {row["method"]: {name: row[name] for name in COUNTED} for row in rows},
+        "spent": {row["method"]: row for row in tables.rows["cost_sums"] if row["track"] == track},
     }
     if len(groups) > 1:
         headline = [tables.headline[f"{track}/{g.benchmark}"] for g in groups]

@@ -4,6 +4,18 @@ const COSTS = {
   forward_tokens: "Extra forward tokens",
 };
 
+// What all training runs behind the track's table took together; times are of the machines that ran them.
+function spentText() {
+  const all = trackOf().spent[""];
+  if (!all) return "";
+  const parts = [["prompt_tokens", "prompt tokens"], ["generated_tokens", "generated"], ["env_tokens", "of environments"],
+    ["trained_tokens", "trained"], ["extra_forwards", "extra passes"], ["flops", "FLOPs"]];
+  const told = parts.filter(([name]) => all[name] > 0).map(([name, what]) => `${count(all[name])} ${what}`);
+  const hours = (value) => Number(value.toPrecision(3));
+  const timed = `${hours(all.wall_seconds / 3600)} hours, ${hours(all.gpu_hours)} GPU-hours`;
+  return `The ${plural(all.n_runs, "training run")} of this table together: ${[...told, timed].join(", ")}.`;
+}
+
 panels.push({ id: "cost", render() {
   const costs = trackOf().costs, known = Object.keys(COSTS).filter((name) => Object.values(costs).some((c) => c[name] > 0));
   if (known.length && !known.includes(S.costX)) S.costX = known[0];
@@ -17,6 +29,7 @@ panels.push({ id: "cost", render() {
   figure(body, (width) => costPlot(shown, base, width));
   body.append(numbers(["Arm", "score", "95 % interval", ...known.map((n) => COSTS[n])],
     rows.map((r) => [r.arm, pts(r.score), interval(r.lo, r.hi), ...known.map((n) => count((costs[r.arm] || {})[n]))])));
+  body.append(el("p", { class: "quiet" }, spentText()));
 } });
 
 function costPlot(rows, base, width) {

@@ -129,7 +129,7 @@ function drawTable() {
   const empty = el("tr", {}, el("td", { colspan: COLUMNS.length, class: "empty" }, "No arm matches. Clear the filter to see all of them."));
   $("#board").replaceChildren(el("table", { class: "board" },
     el("caption", { class: "hidden" }, `Leaderboard of track ${S.track}`),
-    el("thead", {}, el("tr", {}, head)), el("tbody", {}, body.length ? body : empty)));
+    el("thead", {}, el("tr", {}, head)), el("tbody", {}, body.length ? body : empty)), ...(spentText() ? [el("p", { class: "quiet" }, spentText())] : []));
   $("#found").textContent = `${rows.length} of ${plural(all.length, "arm")}`;
 }
 

@@ -54,7 +54,7 @@ def refusal(error: Exception, path: Path | str) -> CreditBenchError | None:
         number = next((n for n in _FULL if os.strerror(n) in text), errno.ENOSPC if full else None)
     if number in _FULL:
         reason = os.strerror(number)
-        return CheckFailed(f"{path}: cannot be written: {reason}; nothing was lost, free some space and start again")
+        return BadInput(f"{path}: cannot be written: {reason}; nothing was lost, free some space and start again")
     if number in _FORBIDDEN:
         reason = os.strerror(number)
         return BadInput(f"{path}: cannot be written: {reason}; expected a folder that this user may write to")

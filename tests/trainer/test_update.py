@@ -79,7 +79,7 @@ def test_updates_deal_whole_groups_in_order():
     assert uneven == [[list(range(8))], [list(range(8, 12))]]
 
 
-@pytest.mark.parametrize("name", ["grpo", "dapo", "cast", "sc_grpo", "oar_p", "oar_g", "opsd", "opd"])
+@pytest.mark.parametrize("name", method_names())
 @pytest.mark.parametrize(("form", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.08)])
 def test_number_formats_within_tolerance(name, form, tolerance):
     """Loss gradient at the same credit: float32 within 1e-4, bf16 autocast within 8 % of float64's norm.
@@ -109,7 +109,7 @@ def work_comm():
     return Comm()
 
 
-@pytest.mark.parametrize("name", ["cast", "sc_grpo", "oar_p", "oar_g", "opd"])
+@pytest.mark.parametrize("name", method_names())
 def test_credit_in_float32_is_close(name):
     """Credit of a float32 model within 0.2 % (OAR-G: 2 %, its scores are differences of nearly equal probabilities).
 

@@ -4,6 +4,7 @@ A server that honours per-request seeds returns k equal samples when k requests 
 here every request carries its own (the low 31 bits: servers disagree about wider ones). Plain prompts go to
 `/completions`, chat messages to `/chat/completions`. `OpenAIEngine` puts a server behind the engine interface: prompts
 as token ids, ids read back where the server sends them (vLLM's `return_token_ids`), else encoded from the text.
+Log-likelihoods of given continuations are read from the echoed prompt, where the server offers that.
 """
 
 from __future__ import annotations
@@ -16,15 +17,23 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from creditbench.errors import BadInput
 from creditbench.items import Completion
+from creditbench.sampling.resend import ResendSession
 from creditbench.sampling.types import Generation, Ids, SamplingParams, check_batch
 
 RETRIES = 5
 _RETRY_STATUS = (408, 409, 425, 429, 500, 502, 503, 504)
 _LARGEST_SEED = 2**31 - 1
+
+
+class Likelihood(NamedTuple):
+    """Of a continuation: the sum of its tokens' log-probabilities in nats, and whether each was the likeliest."""
+
+    logp: float
+    greedy: bool
 
 
 class OpenAIClient:
@@ -61,6 +70,38 @@ class OpenAIClient:
             raise BadInput("seeds: two samples of one prompt share a seed; they would be copies of each other")
         with ThreadPoolExecutor(self.concurrency) as pool:
             return list(pool.map(lambda request: self._one(*request), bodies))
+
+    def loglikelihoods(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> list[Likelihood]:
+        """log P(continuation | prompt) at temperature 1 for each pair, both as token ids, in order.
+
+        Raises BadInput for an empty side, and with the server's own words where it gives no log-probs of a prompt.
+        """
+        if len(prompts) != len(continuations):
+            raise BadInput(f"continuations: expected one per prompt ({len(prompts)}), got {len(continuations)}")
+        for name, side in (("prompts", prompts), ("continuations", continuations)):
+            if any(len(ids) == 0 for ids in side):
+                raise BadInput(f"{name}: expected at least one token in each")
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            return list(pool.map(self._likelihood, prompts, continuations))
+
+    def _likelihood(self, prompt: Ids, continuation: Ids) -> Likelihood:
+        ids = [*(int(i) for i in prompt), *(int(i) for i in continuation)]
+        body = {"model": self.model, "prompt": ids, "max_tokens": 0, "echo": True, "logprobs": 1, "temperature": 1.0}
+        none = f"{self.base_url}: no log-likelihoods from this server"
+        try:
+            reply = self._post("/completions", {**body, **self.extra})
+        except _Failed as error:
+            raise BadInput(f"{none}: {error}") from None
+        try:
+            told = reply["choices"][0]["logprobs"]
+            logps = [float(x) for x in told["token_logprobs"][1:]]
+            best = [max(map(float, at.values())) for at in told["top_logprobs"][1:]]
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            raise BadInput(f"{none}: no log-probs of the prompt") from None
+        if not len(logps) == len(best) == len(ids) - 1:
+            raise BadInput(f"{none}: {len(logps) + 1} log-probs for {len(ids)} tokens")
+        n = len(continuation)
+        return Likelihood(math.fsum(logps[-n:]), all(a >= b for a, b in zip(logps[-n:], best[-n:], strict=True)))
 
     def _body(self, prompt: Any, seed: int, params: SamplingParams) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {
@@ -155,9 +196,9 @@ class OpenAIEngine:
             generations.append(Generation(ids, unknown, "stop" if done.finish_reason == "stop" else "length"))
         return generations
 
-    def session(self, rows: int, params: SamplingParams, capacity: int = 0) -> OpenAISession:
+    def session(self, rows: int, params: SamplingParams, capacity: int = 0) -> ResendSession:
         """See `Engine.session`."""
-        return OpenAISession(self, rows, params)
+        return ResendSession(self, rows, params)
 
     def update_weights(self, weights: Any) -> None:
         """A server's weights cannot be changed from here."""
@@ -168,31 +209,3 @@ class OpenAIEngine:
 
     def wake(self) -> None:
         """Nothing to undo."""
-
-
-class OpenAISession:
-    """Conversations kept as token ids here; every turn is a request of its own."""
-
-    def __init__(self, engine: OpenAIEngine, rows: int, params: SamplingParams):
-        self._engine, self._params = engine, params
-        self._ids: list[list[int] | None] = [[] for _ in range(rows)]
-
-    def extend(self, blocks: Sequence[Ids | None], seeds: Sequence[int]) -> list[Generation | None]:
-        """See `Session.extend`."""
-        out: list[Generation | None] = [None] * len(blocks)
-        open_rows = []
-        for row, block in enumerate(blocks):
-            known = self._ids[row]
-            if block is None or known is None:
-                self._ids[row] = None
-                continue
-            known.extend(int(i) for i in block)
-            open_rows.append(row)
-        prompts = [list(self._ids[row] or ()) for row in open_rows]
-        done = self._engine.generate(prompts, [seeds[row] for row in open_rows], self._params) if open_rows else []
-        for row, generation in zip(open_rows, done, strict=True):
-            known = self._ids[row]
-            assert known is not None
-            known.extend(generation.token_ids)
-            out[row] = generation
-        return out

@@ -174,7 +174,42 @@ def test_sessions_send_the_whole_conversation(serve):
     assert [g.token_ids for g in session.extend([[1], [2]], [1, 2])] == [(120,), (120,)]
     second = session.extend([[5], None], [3, 4])
     assert second[1] is None and server.seen[-1][1]["prompt"] == [1, 120, 5]
-    assert session.extend([None, [6]], [5, 6]) == [None, None]
+    with pytest.raises(BadInput, match="closed row"):
+        session.extend([None, [6]], [5, 6])
+
+
+def test_likelihoods_are_read_from_the_echoed_prompt(serve):
+    """Token n has log-prob -n / 10 and is the likeliest when it is even; the first token has none."""
+
+    def reply(path, body, count):
+        ids = body["prompt"]
+        logps = [None, *(-i / 10 for i in ids[1:])]
+        tops = [None, *({"x": -i / 10 if i % 2 == 0 else -0.01, "y": -9.0} for i in ids[1:])]
+        return choice("", logprobs={"token_logprobs": logps, "top_logprobs": tops})
+
+    server = serve(reply)
+    client = OpenAIClient(server.url, "m")
+    done = client.loglikelihoods([[1, 2], [3], [5, 6]], [[4, 6], [7, 8], [2]])
+    assert [d.logp for d in done] == pytest.approx([-1.0, -1.5, -0.2])
+    assert [d.greedy for d in done] == [True, False, True]
+    bodies = sorted((body for _, body in server.seen), key=lambda body: body["prompt"])
+    assert bodies[0]["prompt"] == [1, 2, 4, 6] and bodies[0]["echo"] is True and bodies[0]["max_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (400, {"error": "echo is not offered"}),
+        choice(""),
+        choice("", logprobs={"token_logprobs": [-1.0], "top_logprobs": [{"a": -1.0}]}),
+    ],
+)
+def test_a_server_without_likelihoods_says_so(serve, answer):
+    server = serve(lambda path, body, count: answer)
+    with pytest.raises(BadInput, match="no log-likelihoods from this server"):
+        OpenAIClient(server.url, "m").loglikelihoods([[1, 2]], [[4]])
+    with pytest.raises(BadInput, match="continuations: expected at least one token"):
+        OpenAIClient(server.url, "m").loglikelihoods([[1, 2]], [[]])
 
 
 def test_an_evaluation_through_a_server(serve, tmp_path):

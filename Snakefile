@@ -10,9 +10,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, str(workflow.basedir))
 
-from creditbench.workflow import ask, finished, shell_prefix, take_lock
+from creditbench.workflow import ask, finished, lift_limits, shell_prefix, take_lock
 
 REQUEST = ask(config)
+lift_limits(workflow, REQUEST)
 shell.prefix(shell_prefix(workflow.basedir, bool(workflow.deployment_settings.deployment_method)))
 
 

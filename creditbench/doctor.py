@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 State = Literal["ok", "absent", "missing"]
+# Three times the profile's slurm-init-seconds-before-status-checks; below it the executor asks sacct whatever is set.
+FORGETS = 30
 NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "pydantic", "pyarrow", "numpy", "scipy", "snakemake")
 OPTIONAL = ("accelerate", "datasets", "trl", "peft", "vllm", "math-verify", "lm-eval", "plotly")
 
@@ -111,10 +114,19 @@ def _accounting() -> Finding:
     """Without accounting, job states must come from squeue: the sacct mode of the executor would wait for ever."""
     if shutil.which("sacct") is None:
         return Finding("slurm accounting", "absent", "sacct not found")
-    answer = _run("sacct", "--noheader", "--starttime=now-1hour", "--format=JobID")
-    if answer is None:
-        return Finding("slurm accounting", "absent", "does not answer; use --slurm-status-command squeue")
-    return Finding("slurm accounting", "ok", "answers")
+    if _run("sacct", "--noheader", "--starttime=now-1hour", "--format=JobID") is not None:
+        return Finding("slurm accounting", "ok", "answers")
+    kept = remembered(_run("scontrol", "show", "config") or "")
+    ask = "use --slurm-status-command squeue, as our profile does"
+    if kept is not None and kept < FORGETS:
+        ask = f"squeue forgets jobs after {kept} s: set MinJobAge to {FORGETS} s or more, or switch accounting on"
+    return Finding("slurm accounting", "absent", f"does not answer; {ask}")
+
+
+def remembered(config: str) -> int | None:
+    """Seconds for which Slurm remembers a job that is over (MinJobAge in `scontrol show config`); None if not said."""
+    found = re.search(r"MinJobAge\s*=\s*(\d+)", config)
+    return int(found[1]) if found else None
 
 
 def _run(*words: str) -> str | None:

@@ -183,12 +183,12 @@ def drive(words: Sequence[str]) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     log_path = logs / "snakemake.log"
     try:
+        cancelled = cluster.end_jobs()  # before the local ones: a cluster's job may run on this very machine
+        if cancelled:
+            print(f"cancelled {len(cancelled)} Slurm jobs of a driver that died ({cancelled[0].name})", flush=True)
         ended = driver.end_orphans(request.results)
         if ended:
             print(f"ended {len(ended)} jobs of a driver that died: {', '.join(job.what for job in ended)}", flush=True)
-        cancelled = cluster.end_jobs()
-        if cancelled:
-            print(f"cancelled {len(cancelled)} Slurm jobs of a driver that died ({cancelled[0].name})", flush=True)
         with log_path.open("ab") as log:
             unlock(words, log)
             forgive(request, words, log)

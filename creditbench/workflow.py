@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from creditbench import cluster, driver
 from creditbench.current import current_eval, current_model, current_run
@@ -182,6 +182,23 @@ def ask(config: Mapping[str, Any]) -> Rules:
     except CreditBenchError as error:
         print(f"creditbench: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+
+
+def lift_limits(workflow: Any, rules: Rules) -> None:
+    """On a cluster, take away the limits that profiles/default has for one machine.
+
+    Snakemake reads that profile beside every `--profile` and cuts what jobs ask for down to its limits: no job of a
+    cluster would get more than one accelerator, nor more cores than the machine that submits it. Which executor runs
+    is not known yet; a cluster's profile is one that says how many jobs there may be, and `local-cores: 1`.
+    """
+    limits = workflow.global_resources
+    if limits.get("_nodes").value is None or workflow.resource_settings.local_cores != 1:
+        return
+    if limits.get("gpus").value == 1:
+        limits["gpus"] = None
+    if (cores := limits.get("_cores").value) is not None:
+        stages: tuple[Stage, ...] = get_args(Stage)
+        limits["_cores"] = max(cores, *(rules.suite.resources_of(stage).threads for stage in stages))
 
 
 def skipped_lines(request: Request) -> list[str]:

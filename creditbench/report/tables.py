@@ -26,7 +26,7 @@ from creditbench.report.tables_pairs import VARIANCE_COLUMNS, pairwise_rows, var
 from creditbench.report.tables_verdicts import COLUMNS as VERDICT_COLUMNS
 from creditbench.report.tables_verdicts import ReportedPlan, verdict_rows
 from creditbench.report.tables_views import EQUAL_COLUMNS, VIEWS_COLUMNS, equal_rows, views_rows
-from creditbench.stats import SUPERPOPULATION, rank_intervals
+from creditbench.stats import SUPERPOPULATION, iqm, p_best, rank_intervals
 from creditbench.stats.two_way import score_interval
 
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "note", "p_improvement",
     ),
     "leaderboard": (
-        "track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds", *COUNTED,
+        "track", "method", "score", "ci_low", "ci_high", "rank_low", "rank_high", "n_seeds", *COUNTED, "p_first", "iqm",
     ),
     "verdicts": VERDICT_COLUMNS,
     "cost": COST_COLUMNS,
@@ -166,6 +166,8 @@ def leaderboard_rows(loaded: Loaded, track: str, headline: str) -> tuple[list[Ro
     Score: mean over the track's benchmarks of the headline metric, over the seeds that have all of them. Interval and
     ranks speak about new problems of this kind and new seeds (`superpopulation`); ranks are Holm-corrected over all
     pairs. Arms with fewer than 3 seeds have no interval and no test, so that their rank range is everything.
+    Secondary: `p_first` (`stats.p_best` among the arms that have the seeds for it) and `iqm`, the interquartile mean
+    over seeds and benchmarks.
     """
     groups = loaded.of_track(track)
     if not groups:
@@ -185,7 +187,11 @@ def leaderboard_rows(loaded: Loaded, track: str, headline: str) -> tuple[list[Ro
     if not ys:
         return [], notes
     rows = []
-    for rank in rank_intervals(ys, base=[BASE] if BASE in ys else []):
+    base = [BASE] if BASE in ys else []
+    tested = {name: y for name, y in ys.items() if n_seeds[name] >= 3 or name == BASE}
+    fit = len(tested) > 1 and all(np.shape(y)[1] >= 2 for y in ys[next(iter(ys))])
+    first = p_best(tested, base=base) if fit else {}
+    for rank in rank_intervals(ys, base=base):
         interval = score_interval(ys[rank.method], estimand=SUPERPOPULATION, is_base=rank.method == BASE)
         rows.append(
             {
@@ -196,6 +202,8 @@ def leaderboard_rows(loaded: Loaded, track: str, headline: str) -> tuple[list[Ro
                 "ci_high": interval.ci_high,
                 "rank_low": rank.rank_low,
                 "rank_high": rank.rank_high,
+                "p_first": first.get(rank.method),
+                "iqm": iqm(np.stack([np.mean(y, axis=tuple(range(1, np.ndim(y)))) for y in ys[rank.method]])),
                 "n_seeds": n_seeds[rank.method],
                 **counted_costs(loaded, track, rank.method),
             }

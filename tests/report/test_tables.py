@@ -167,6 +167,21 @@ def test_all_pairs_carry_the_ranks(filled, suite):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_share_of_first_places_and_interquartile_mean(filled, put_eval, draw, suite):
+    """Secondary columns: shares sum to 1 and follow the scores; of 3 values the interquartile mean cuts none."""
+    rows = build_tables(suite).rows["leaderboard"]
+    assert sum(row["p_first"] for row in rows) == pytest.approx(1)
+    apart = [(a["p_first"], b["p_first"]) for a, b in itertools.pairwise(rows) if a["score"] - b["score"] > 0.1]
+    assert apart and all(above >= below for above, below in apart)
+    assert all(row["iqm"] == pytest.approx(row["score"]) for row in rows)
+    for seed in (3, 4):  # five seeds: the lowest and the highest are cut
+        put_eval("grpo", seed, draw(0.99, seed))
+    tables = build_tables(suite)
+    grpo = next(row for row in tables.rows["leaderboard"] if row["method"] == "grpo")
+    values = sorted(row["value"] for row in pick(tables, "scores", method="grpo", metric="avg@4"))
+    assert grpo["iqm"] == pytest.approx(np.mean(values[1:4])) and grpo["iqm"] != pytest.approx(grpo["score"])
+
+
 def test_below_three_seeds_the_table_only_describes(put_eval, draw, suite):
     for arm in ("base", "grpo", "dapo"):
         for seed in range(2):
@@ -178,7 +193,7 @@ def test_below_three_seeds_the_table_only_describes(put_eval, draw, suite):
     board = {r["method"]: r for r in tables.rows["leaderboard"]}
     assert board["grpo"]["ci_low"] is None and (board["grpo"]["rank_low"], board["grpo"]["rank_high"]) == (1, 3)
     line = read_csv(tables.csv("leaderboard"))[0]
-    assert line["ci_low"] == "" and line["n_seeds"] == "2"
+    assert line["ci_low"] == line["p_first"] == "" and line["n_seeds"] == "2" and line["iqm"]
     assert "decide nothing" in leaderboard_markdown(tables)
 
 

@@ -16,6 +16,9 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import lru_cache, reduce
+from itertools import islice
+from operator import or_
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +41,7 @@ PLAIN_METRICS = (
 )  # fmt: skip
 _AT_K = re.compile(r"(avg|pass)@([1-9]\d*)")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+ESTIMATOR_STEPS = 200_000  # beyond as many steps of pass@k's estimator every printed value is possible
 FIGURE_ERROR = 0.1  # reading bar heights off the vector figures is good to about this many printed units
 
 
@@ -184,19 +188,50 @@ def _count(text: str, field: str, where: str) -> int | None:
 
 
 def _denominator(row: Mapping) -> int | None:
-    """Equally weighted trials behind a cell, n x k for avg@k and n for pass@k; None: cannot be checked."""
+    """Equally likely steps between 0 and all: n x k trials, n problems for pass@k of exactly k samples, and
+    n x C(samples, k) for the combinatorial estimator of pass@k from more. None: cannot be checked."""
     if pd.isna(row["n_problems"]) or row["unit"] not in ("percent", "fraction"):
         return None
     n, k = int(row["n_problems"]), None if pd.isna(row["k"]) else int(row["k"])
     if row["metric"] == "coverage":
         return n
+    if row["metric"] in ("accuracy", "success"):
+        return None if k is None else n * k
     at_k = _AT_K.fullmatch(row["metric"])
     if not at_k:
         return None
     if at_k[1] == "avg":
         return n * int(at_k[2])
-    # With more samples than k, pass@k is the combinatorial estimator, whose values are too dense to check.
-    return n if k in (None, int(at_k[2])) else None
+    if k in (None, int(at_k[2])):
+        return n
+    steps = n * math.comb(k, int(at_k[2]))
+    return steps if at_k[2] == "1" or steps <= ESTIMATOR_STEPS else None
+
+
+@lru_cache(maxsize=256)
+def _reachable(n: int, k: int, samples: int) -> int:
+    """Sums over n problems of C(samples, k) - C(samples - c, k), c = 0..samples correct, as the bits of a number.
+
+    Divided by n C(samples, k) these are all values of the estimator 1 - C(samples - c, k) / C(samples, k), averaged.
+    """
+    one = {math.comb(samples, k) - math.comb(samples - c, k) for c in range(samples + 1)}
+    sums = 1
+    for _ in range(n):
+        sums = reduce(or_, (sums << step for step in one))
+    return sums
+
+
+def _counts(row: Mapping, trials: int, guess: int) -> list[int]:
+    """Possible counts of `trials` around `guess`, two at or below it and two above."""
+    at_k = _AT_K.fullmatch(row["metric"])
+    sums = None
+    if at_k and at_k[1] == "pass" and at_k[2] != "1" and not pd.isna(row["k"]) and int(row["k"]) > int(at_k[2]):
+        sums = _reachable(int(row["n_problems"]), int(at_k[2]), int(row["k"]))
+    found: list[int] = []
+    for counts in (range(guess, -1, -1), range(guess + 1, trials + 1)):
+        possible = (c for c in counts if c <= trials and (sums is None or sums >> c & 1))
+        found += islice(possible, 2)
+    return sorted(found)
 
 
 def _grid_problem(row: Mapping) -> tuple[str, str] | None:
@@ -206,8 +241,7 @@ def _grid_problem(row: Mapping) -> tuple[str, str] | None:
     scale, value, decimals = UNITS[row["unit"]], float(row["value"]), int(row["decimals"])
     # A tie may have gone either way: printed values pass through binary floats.
     half = 0.5 * 10.0**-decimals + (FIGURE_ERROR if row["source"] == "figure" else 0.0) + 1e-9
-    guess = math.floor(value / scale * trials)
-    near = [c for c in (guess - 1, guess, guess + 1, guess + 2) if 0 <= c <= trials]
+    near = _counts(row, trials, math.floor(value / scale * trials))
     best = min(near, key=lambda c: abs(c / trials * scale - value))
     if abs(best / trials * scale - value) <= half:
         return None
@@ -215,7 +249,8 @@ def _grid_problem(row: Mapping) -> tuple[str, str] | None:
         exact = count / trials * scale
         if 0 <= exact - value < 10.0**-decimals:
             return "cut-off", f"{count}/{trials} = {exact:.{decimals + 2}f} rounds to {exact:.{decimals}f}"
-    around = [c for c in (guess, guess + 1) if 0 <= c <= trials]
+    below = [c for c in near if c / trials * scale <= value][-1:]
+    around = below + [c for c in near if c / trials * scale > value][:1]
     sides = " and ".join(f"{c}/{trials} = {c / trials * scale:.{decimals + 2}f}" for c in around)
     if row["metric"].startswith("pass@") and pd.isna(row["k"]):
         return "more-samples", f"from exactly {row['metric'][5:]} samples the neighbours are {sides}"

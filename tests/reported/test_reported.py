@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from itertools import product
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,33 @@ def test_kinds(tmp_path):
     assert kinds(tmp_path, {"value": "12.75", "n_problems": ""}) == []
     assert kinds(tmp_path, {"metric": "pass@16", "value": "43.4", "source": "figure"}) == []
     assert kinds(tmp_path, {"metric": "pass@16", "value": "43.6", "source": "figure"}) == ["impossible"]
+
+
+def test_accuracy_of_stated_samples_is_on_the_grid(tmp_path):
+    """51 of 100 x 1 is possible, 51.0 % of 30 x 1 is not (15/30 = 50, 16/30 = 53.3); without k nothing is claimed."""
+    for metric in ("accuracy", "success"):
+        assert kinds(tmp_path, {"metric": metric, "k": "1", "value": "51.0"}) == ["impossible"]
+        assert kinds(tmp_path, {"metric": metric, "k": "1", "n_problems": "100", "value": "51.0"}) == []
+        assert kinds(tmp_path, {"metric": metric, "k": "", "value": "51.0"}) == []
+    # pass@1 of many samples is their mean: 1/(30 x 16) steps.
+    assert kinds(tmp_path, {"metric": "pass@1", "k": "16", "value": "12.71"}) == []
+    assert kinds(tmp_path, {"metric": "pass@1", "k": "16", "value": "12.75"}) == ["impossible"]
+
+
+@pytest.mark.parametrize(("n", "k", "samples"), [(2, 8, 9), (3, 2, 4), (4, 3, 5), (1, 4, 8)])
+def test_pass_at_k_from_more_samples_equals_brute_force(tmp_path, n, k, samples):
+    """Every table of correct counts, problem by problem, through 1 - C(m - c, k) / C(m, k)."""
+    each = [1 - Fraction(comb(samples - c, k), comb(samples, k)) for c in range(samples + 1)]
+    means = {100 * sum(table) / n for table in product(each, repeat=n)}
+    quantum, possible = Decimal("0.1"), set()
+    for mean in means:
+        exact = Decimal(mean.numerator) / Decimal(mean.denominator)
+        possible |= {exact.quantize(quantum, mode) for mode in (ROUND_HALF_UP, ROUND_HALF_DOWN)}
+    every = [Decimal(i).scaleb(-1) for i in range(1001)]
+    row = {"metric": f"pass@{k}", "k": str(samples), "n_problems": str(n)}
+    rows = [{**row, "value": str(v), "variant": str(i)} for i, v in enumerate(every)]
+    bad = set(impossible_values(load_reported(write(tmp_path, *rows)))["variant"].astype(int))
+    assert bad == {i for i, v in enumerate(every) if v not in possible}
 
 
 def test_avg_above_pass_and_wrong_mean(tmp_path):

@@ -3,11 +3,11 @@
 #
 #   sh requirements/vllm.sh            then: .venv-vllm/bin/python -m pytest -q -m vllm tests/vllm
 #
-# VENV: another folder. PYTHON: the interpreter it is made from, 3.11 or 3.12. TORCH_INDEX: as in the Makefile.
-# Without an NVIDIA driver the CPU build of vLLM is taken (about 4 GB on disk), else vLLM's own wheel.
+# CREDITBENCH_VLLM_VENV: another folder. PYTHON: the interpreter it is made from, 3.11 or 3.12. TORCH_INDEX: as in the
+# Makefile. Without an NVIDIA driver the CPU build of vLLM is taken (about 4 GB on disk), else vLLM's own wheel.
 set -eu
 cd "$(dirname "$0")/.."
-VENV=${VENV:-.venv-vllm}
+VENV=${CREDITBENCH_VLLM_VENV:-.venv-vllm}
 PYTHON=${PYTHON:-$(command -v python3.11 || command -v python3.12 || command -v python3)}
 VLLM=0.32.0
 STAMP=$VENV/.installed-$(cat requirements/vllm.sh pyproject.toml | cksum | cut -d' ' -f1)
@@ -15,6 +15,9 @@ STAMP=$VENV/.installed-$(cat requirements/vllm.sh pyproject.toml | cksum | cut -
 
 "$PYTHON" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' ||
   { echo "vllm.sh: $PYTHON is not Python 3.11 or 3.12; set PYTHON=" >&2; exit 1; }
+mkdir -p "$VENV"
+[ "$(df -Pk "$VENV" | awk 'NR == 2 { print int($4 / 1048576) }')" -ge 8 ] ||
+  { echo "vllm.sh: less than 8 GB of free disk for $VENV" >&2; exit 1; }
 "$PYTHON" -m venv --clear "$VENV"
 pip() { "$VENV/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 work=$(mktemp -d)

@@ -71,7 +71,11 @@ def evaluate(
     }  # fmt: skip
     key = {"config": config, "data": plan.data_digest, "model": model.digest, "tokenizer": model.tokenizer}
     folder = _work_folder(out, work, digest_of(key))
-    generated = _generate(plan, opened, tokenizer, folder, workers, progress)
+    try:
+        generated = _generate(plan, opened, tokenizer, folder, workers, progress)
+    finally:
+        if isinstance(engine, str):
+            _close(opened)
     graded = _grade(plan, generated, digest_of(grader.model_dump()), folder, progress)
     facts = records.EvalFacts(
         benchmark=benchmark.name, label=label_of(out) or benchmark.name, benchmark_version=benchmark.card.version,
@@ -172,6 +176,12 @@ def _open(engine: Any, model_dir: Path | str, batch: int) -> Any:
     from creditbench.sampling import open_engine
 
     return open_engine(engine, Path(model_dir), batch_rows=batch)
+
+
+def _close(engine: Any) -> None:
+    from creditbench.sampling import close_engine
+
+    close_engine(engine)
 
 
 def _tokenizer(model_dir: Path | str, thinking: bool) -> Any:

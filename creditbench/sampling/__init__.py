@@ -21,6 +21,7 @@ __all__ = [
     "Generation",
     "SamplingParams",
     "Session",
+    "close_engine",
     "open_engine",
     "rollout",
 ]
@@ -46,3 +47,10 @@ def open_engine(kind: str, model: Any, **options: Any) -> Engine:
 
         return open_vllm(model, **options)
     raise unknown("engine", kind, ENGINES)
+
+
+def close_engine(engine: Engine) -> None:
+    """End what an engine started or holds: a server's processes, an accelerator's memory. Most hold nothing."""
+    end = getattr(engine, "close", None)
+    if end is not None:
+        end()

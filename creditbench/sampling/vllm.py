@@ -8,6 +8,7 @@ with every push, tied or not (a head left out would silently stay on the old wei
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -28,6 +29,7 @@ QUIET = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # truly in this process, so that live tensors can be handed over
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_HOST_IP": "127.0.0.1",  # what little its processes say over TCP stays on this machine
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
 }
@@ -171,6 +173,16 @@ class VLLMEngine:
         if self._gpu and self._asleep:
             self._llm.wake_up()
         self._asleep = False
+
+    def close(self) -> None:
+        """Give everything back; the engine cannot be used again."""
+        import torch
+
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        gc.collect()
+        if self._gpu:
+            torch.cuda.empty_cache()
 
 
 def _generation(out: Any) -> Generation:

@@ -1,23 +1,25 @@
-"""A vLLM server of our own on the loopback interface, in another environment than the trainer's.
+"""A vLLM server of our own behind a Unix socket, in another environment than the trainer's.
 
 Weights travel through a file (in memory where the system has /dev/shm). The server's development mode can run any
-method of its workers, so it listens on 127.0.0.1 only and ends with this process.
+method of its workers, so it takes no port: its socket lies in a folder that only this user can enter. It ends with
+this process, whatever ends that.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
+import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +36,21 @@ NAME = "policy"
 _LARGEST_SEED = 2**63 - 1
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells the trainer's processes; the server is a world of its own."""
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
+_LONGEST_SOCKET = 100  # bytes; Linux takes 107
+
+
+class _Local(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float):
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 class VLLMServer:
@@ -58,14 +75,13 @@ class VLLMServer:
         import torch
 
         self.batch_rows, self._gpu, self._asleep = batch_rows, torch.cuda.is_available(), False
+        self._closed = False
         self._stops = sorted(stop_ids(model, eos_ids))
         folder, self._folder = saved(model)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self._root = f"http://127.0.0.1:{port}"
+        self._place = _socket_folder()
+        self._socket = f"{self._place}/http"
         words = [python or interpreter(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-        words += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", NAME, "--seed", "0"]
+        words += ["--uds", self._socket, "--served-model-name", NAME, "--seed", "0"]
         words += ["--max-num-seqs", str(batch_rows), "--enable-prefix-caching"]
         words += ["--skip-tokenizer-init", "--enable-scale-out"]  # tokens in, tokens out
         words += ["--worker-extension-cls", "creditbench.sampling.vllm_worker.TakeWeights"]
@@ -73,38 +89,43 @@ class VLLMServer:
         words += _device_words(dtype, memory_share, self._gpu)
         self._log = tempfile.NamedTemporaryFile("w+", prefix="creditbench-vllm-", suffix=".log")  # noqa: SIM115
         self._process = subprocess.Popen(
-            words, env=_environment(), stdout=self._log, stderr=self._log, preexec_fn=_die_with_parent
-        )
+            words, env=_environment(), stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent, start_new_session=True,
+        )  # fmt: skip
         atexit.register(self.close)
-        self._await_start(start_seconds)
-        self.version = str(self._call("/version", None)["version"])
-        self.max_context: int | None = self._call("/v1/models", None)["data"][0].get("max_model_len")
+        try:
+            self._await_start(start_seconds)
+            self.version = str(self._call("/version", None)["version"])
+            self.max_context: int | None = self._call("/v1/models", None)["data"][0].get("max_model_len")
+        except BaseException:  # an interrupt or a test's time limit too
+            self.close()
+            raise
 
     def _await_start(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self._process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{self._root}/health", timeout=5):
-                    return
-            except OSError:
-                time.sleep(0.5)
-        self.close()
+            with contextlib.suppress(CheckFailed):
+                self._call("/health", None, seconds=5)
+                return
+            time.sleep(0.5)
         said = [line for line in Path(self._log.name).read_text(errors="replace").splitlines() if line.strip()]
         last = ([line for line in said if "Error" in line] or said or ["it said nothing"])[-1]
         raise CheckFailed(f"engine vllm: the server did not start: {last.strip()[-300:]}")
 
-    def _call(self, path: str, body: dict[str, Any] | None) -> Any:
+    def _call(self, path: str, body: dict[str, Any] | None, seconds: float = 3600) -> Any:
         """GET without, POST with a body. Raises CheckFailed with the server's own words."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._root + path, data, {"Content-Type": "application/json"})
+        connection = _Local(self._socket, seconds)
         try:
-            with urllib.request.urlopen(request, timeout=3600) as reply:
-                said = reply.read()
-        except urllib.error.HTTPError as error:
-            said = error.read()[:300].decode("utf-8", "replace")
-            raise CheckFailed(f"engine vllm: {path}: {error.code} {said}") from None
-        except OSError as error:
-            raise CheckFailed(f"engine vllm: {path}: the server does not answer ({error})") from None
+            connection.request("GET" if data is None else "POST", path, data, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            said = reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise CheckFailed(f"engine vllm: {path}: the server does not answer ({error!r})") from None
+        finally:
+            connection.close()
+        if reply.status >= 400:
+            raise CheckFailed(f"engine vllm: {path}: {reply.status} {said[:300].decode('utf-8', 'replace')}")
         return json.loads(said) if said.strip() else None
 
     def generate(self, prompts: Sequence[Ids], seeds: Sequence[int], params: SamplingParams) -> list[Generation]:
@@ -174,14 +195,29 @@ class VLLMServer:
         self._asleep = False
 
     def close(self) -> None:
-        """End the server (it also ends with this process)."""
+        """End the server and all it started (it also ends with this process)."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # its session: the engine's own processes, had they stayed
+        self._process.wait()
+        shutil.rmtree(self._place, ignore_errors=True)
+        self._log.close()
+
+
+def _socket_folder() -> str:
+    """A new folder that only this user can enter, with a name short enough for a socket inside."""
+    made = tempfile.mkdtemp(prefix="creditbench-")
+    if len(os.fsencode(made)) > _LONGEST_SOCKET:
+        os.rmdir(made)
+        made = tempfile.mkdtemp(prefix="creditbench-", dir="/tmp")
+    return made
 
 
 def _device_words(dtype: str | None, memory_share: float, gpu: bool) -> list[str]:
@@ -204,5 +240,5 @@ def _environment() -> dict[str, str]:
 
 def _die_with_parent() -> None:
     """In the child, before exec: SIGTERM when the parent dies (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGTERM)

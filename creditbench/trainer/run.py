@@ -39,7 +39,7 @@ from creditbench.records import (
 from creditbench.records.atomic import clear_errors
 from creditbench.records.paths import models_dir, run_dir, work_dir
 from creditbench.records.schemas import Cost
-from creditbench.sampling import open_engine
+from creditbench.sampling import close_engine, open_engine
 from creditbench.sampling.weights import plain_state
 from creditbench.settings import TrainSettings
 from creditbench.suite import RunSpec
@@ -96,10 +96,13 @@ def train(
         work.mkdir(parents=True, exist_ok=True)
         setup, state = open_run(spec, results, comm, work, stored)
         wall = time.perf_counter()
-        if engine is not None:
-            other_engine(engine, setup, state, work)
-        else:
-            loop(spec, setup, state, work, report)
+        try:
+            if engine is not None:
+                other_engine(engine, setup, state, work)
+            else:
+                loop(spec, setup, state, work, report)
+        finally:
+            close_engine(state.engine)
         weights = plain_state(state.model)
         if comm.main:
             state.ledger.seconds["wall"] = state.ledger.seconds.get("wall", 0.0) + time.perf_counter() - wall
@@ -337,6 +340,9 @@ def write_run(
             parents=parent_digests(parents),
             notes=mismatch_notes(curve),
         )
+        if spec.settings.engine == "vllm":  # its server may run in another environment than this one
+            told = {**manifest.versions, "vllm": state.engine.version}
+            manifest = manifest.model_copy(update={"versions": told})
         write_manifest(private, manifest, files)
 
 

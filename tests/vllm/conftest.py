@@ -55,24 +55,32 @@ def saved_policy(policy: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def needs_server() -> None:
+    """Skips where no environment has vLLM."""
+    from creditbench.errors import BadInput
+    from creditbench.sampling.vllm import interpreter
+
+    try:
+        interpreter()
+    except BadInput as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session", params=FORMS)
 def engine(request: pytest.FixtureRequest, saved_policy: Path) -> Iterator[Any]:
     """vLLM in this process, then as a server; skipped where this environment has no vLLM."""
-    from creditbench.errors import BadInput
-    from creditbench.sampling import vllm
+    from creditbench.sampling import close_engine, vllm
 
     options = {"max_model_len": LONGEST, "batch_rows": 64, "dtype": "float32"}
     if request.param == "inside":
         if not vllm.importable():
             pytest.skip("vllm is not installed in this environment; run `sh requirements/vllm.sh`")
-        yield vllm.VLLMEngine(saved_policy, **options)
-        return
-    try:
-        vllm.interpreter()
-    except BadInput as error:
-        pytest.skip(str(error))
-    from creditbench.sampling.vllm_server import VLLMServer
+        opened = vllm.VLLMEngine(saved_policy, **options)
+    else:
+        request.getfixturevalue("needs_server")
+        from creditbench.sampling.vllm_server import VLLMServer
 
-    server = VLLMServer(saved_policy, **options)
-    yield server
-    server.close()
+        opened = VLLMServer(saved_policy, **options)
+    yield opened
+    close_engine(opened)

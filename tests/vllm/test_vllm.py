@@ -11,7 +11,7 @@ from creditbench.errors import BadInput
 from creditbench.sampling import SamplingParams, open_engine
 from tests.vllm.conftest import logps_of, moved, random_policy
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 PROMPTS = [[10, 11, 12], [20 + i for i in range(17)], [7], [9, 9, 30, 31, 32, 33]]
 GREEDY = SamplingParams(24, temperature=0.0)
 

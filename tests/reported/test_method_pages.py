@@ -59,6 +59,18 @@ def test_page(page):
         assert (page.parent / link).is_file(), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_a_page_points_at_every_function_of_its_method(page):
+    """No equation without its place: `build` and each public function of method.py stand in the table."""
+    file = f"methods/{page.stem}/method.py"
+    text = page.read_text(encoding="utf-8")
+    named = {n for f, names in _POINTER.findall(text) if f == file for n in re.findall(r"`([\w.]+)`", names)}
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")}
+    assert sorted(functions - named) == []
+    assert "see the card" not in text, "a page says what was chosen"
+
+
 @pytest.fixture
 def numbers(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from creditbench import driver, launch
 from creditbench.current import whole
@@ -66,6 +67,29 @@ def evaluate_run(spec: EvalSpec, results: Path, progress: Progress | None = None
     out = eval_dir(results, spec.suite, spec.label, spec.arm, spec.track, spec.seed)
     if not publish(spec.suite, spec.arm, spec.track, spec.seed, spec.label, spec.config_digest, results):
         _evaluate(spec, results, out, progress)
+    return out
+
+
+def evaluate_served(
+    spec: EvalSpec, results: Path, out: Path, url: str, served: str, extra: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """Evaluate through an OpenAI-compatible server that serves this very model under the name `served`.
+
+    url: ".../v1". extra: fields added to every request. The record goes to `out`, outside the suite's tables: that
+    the server has these weights is its owner's word. Raises BadInput when it fails for good.
+    """
+    from creditbench.evaluator import evaluate
+    from creditbench.sampling.openai_client import OpenAIClient, OpenAIEngine
+    from creditbench.tokenizer import load_tokenizer
+
+    model, parents = model_of(spec, results)
+    tokenizer = load_tokenizer(model, thinking=spec.protocol.thinking)
+    engine = OpenAIEngine(OpenAIClient(url, served, extra=extra), tokenizer)
+    evaluate(
+        model, spec.benchmark, spec.split, spec.protocol, spec.seed, out, tokenizer=tokenizer,
+        engine=engine, options=spec.options, parents=parents, work=Path(results) / ".work", progress=progress,
+    )  # fmt: skip
     return out
 
 

@@ -15,6 +15,7 @@ from creditbench.cli.options import (
     SeedOption,
     SuiteName,
     TrackName,
+    json_object,
     print_json,
 )
 
@@ -78,19 +79,31 @@ def evaluate(
     benchmark: Annotated[str, typer.Argument(help="Benchmark of the track, as the suite names it.")],
     seed: SeedOption = 0,
     digest: Annotated[str, typer.Option("--digest", help="Config digest asked for (given by the workflow).")] = "",
+    server: Annotated[str, typer.Option("--server", help="Sample from this OpenAI-compatible server: .../v1.")] = "",
+    served: Annotated[str, typer.Option("--served", help="The model's name on that server.")] = "",
+    extra: Annotated[str, typer.Option("--extra", help="JSON object added to every request to the server.")] = "{}",
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the record, with --server.")] = None,
     results: Results = RESULTS,
 ) -> None:
     """Evaluate a run's model, or the base's, on one benchmark: samples, typed outcomes, metrics."""
     from creditbench import pipeline
     from creditbench.cli.progress import counter
 
+    shown = counter(f"{arm} on {benchmark}")
     name = Path(suite).stem if suite.endswith((".yaml", ".yml")) else suite
     if digest and pipeline.publish(name, arm, track, seed, benchmark, digest, results):
         return
+    from creditbench.errors import BadInput
     from creditbench.suite import load_suite, resolve_eval
 
+    if server and (not served or out is None):
+        raise BadInput("--server: expected --served (the model's name there) and --out (where the record goes)")
     spec = resolve_eval(load_suite(suite), arm, track, seed, benchmark)
-    print(pipeline.evaluate_run(spec, results, counter(f"{arm} on {benchmark}")))
+    if server and out is not None:
+        more = json_object(extra, "--extra")
+        print(pipeline.evaluate_served(spec, results, out, server, served, more, shown))
+    else:
+        print(pipeline.evaluate_run(spec, results, shown))
 
 
 def replay(

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from creditbench.errors import BadInput
+
 SuiteName = Annotated[str, typer.Argument(help="Suite: a name from `creditbench list suites` or a YAML file.")]
 ArmName = Annotated[str, typer.Argument(help="Arm: method[@variant][+placebo], e.g. oar_g@b; or base.")]
 TrackName = Annotated[str, typer.Argument(help="Track of the suite, e.g. math.")]
@@ -15,6 +17,17 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.
 Results = Annotated[Path, typer.Option("--results", help="Folder that holds all results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RESULTS = Path("results")
+
+
+def json_object(text: str, option: str) -> dict[str, Any]:
+    """What an option holds as JSON. Raises BadInput unless it is an object."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise BadInput(f"{option}: expected a JSON object, got {text!r:.80}")
+    return value
 
 
 def print_json(value: Any) -> None:

@@ -41,6 +41,7 @@ def test_help_loads_nothing_heavy():
     assert not loaded & {"torch", "transformers", "numpy", "pyarrow", "scipy", "datasets", "trl", "snakemake"}
 
 
+AT_SERVER = ["evaluate", "toy", "base", "math", "addone", "--server", "http://h/v1", "--served", "m", "--out", "here"]
 MISTAKES = [
     (["lst"], "No such command 'lst'. Did you mean 'list'?"),
     (["list", "method"], "unknown kind 'method' (did you mean 'methods'?)"),
@@ -60,6 +61,9 @@ MISTAKES = [
     (["evaluate", "toy", "alpha", "math", "addtwo"], "unknown benchmark 'addtwo' (did you mean 'addone'?)"),
     (["evaluate", "toy", "alpha", "math", "addone"], "creditbench train toy alpha math --seed 0"),
     (["evaluate", "toy", "base", "math", "addone"], "creditbench base toy"),
+    (["evaluate", "toy", "base", "math", "addone", "--server", "http://h/v1"], "--server: expected --served"),
+    ([*AT_SERVER, "--extra", "x"], "--extra: expected a JSON object, got 'x'"),
+    ([*AT_SERVER, "--out", "o"], "creditbench base toy"),
     (["aggregate", "toy"], "no evaluations here yet"),
     (["verify", "--data", "toy"], "expected SUITE TRACK"),
     (["verify", "nowhere"], "no record here"),

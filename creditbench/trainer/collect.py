@@ -199,10 +199,14 @@ def to_batch(
 
 
 def assign(batch: RolloutBatch, s: TrainSettings) -> RolloutBatch:
-    """Deal whole groups to the optimizer batches of the step, rows to micro-batches within each."""
+    """Deal whole groups to the optimizer batches of the step, rows to micro-batches within each.
+
+    No batch stays empty while there are groups enough: every process makes the same number of optimizer steps, also
+    where dynamic sampling left one of them with fewer groups.
+    """
     n_groups = batch.n_groups
-    per_update = -(-n_groups // s.updates_per_rollout)
-    optim_B = batch.group_B // max(per_update, 1)
+    updates = min(s.updates_per_rollout, n_groups)
+    optim_B = batch.group_B * updates // max(n_groups, 1)
     micro_B = torch.zeros_like(optim_B)
     for u in torch.unique(optim_B).tolist():
         rows = torch.nonzero(optim_B == u).flatten()

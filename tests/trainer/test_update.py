@@ -79,6 +79,16 @@ def test_updates_deal_whole_groups_in_order():
     assert uneven == [[list(range(8))], [list(range(8, 12))]]
 
 
+@pytest.mark.parametrize("updates", [2, 3, 4])
+def test_as_many_optimizer_steps_as_asked_whatever_the_number_of_groups(updates):
+    """Ranks that dynamic sampling left with 4 to 9 groups must meet at every all-reduce: none makes fewer steps."""
+    for n in range(4, 10):
+        dealt = list(optimizer_batches(synthetic_batch([[1, 0]] * n, lengths=[[1, 1]] * n, updates=updates)))
+        sizes = [sum(map(len, micros)) // 2 for micros in dealt]
+        assert len(sizes) == updates and sum(sizes) == n and max(sizes) - min(sizes) <= 1, (n, sizes)
+        assert [r for micros in dealt for micro in micros for r in micro] == list(range(2 * n))
+
+
 @pytest.mark.parametrize("name", method_names())
 @pytest.mark.parametrize(("form", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.08)])
 def test_number_formats_within_tolerance(name, form, tolerance):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,3 +103,22 @@ def test_without_vllm_the_message_says_what_to_run(monkeypatch):
     monkeypatch.setenv("CREDITBENCH_VLLM_PYTHON", "/nowhere/python")
     with pytest.raises(BadInput, match=r"sh requirements/vllm\.sh"):
         interpreter()
+
+
+@pytest.mark.parametrize(
+    ("program", "says", "message"),
+    [("df", "x\nx 9 9 8000000 9 /", "less than 8 GB of free disk"), ("python", "", "is not Python 3.11 or 3.12")],
+)
+def test_where_it_cannot_be_installed_the_script_says_why_and_makes_nothing(tmp_path, program, says, message):
+    """Programs of ours in front of the system's: a full disk, a Python that is too old."""
+    fake = tmp_path / program
+    fake.write_text(f"#!/bin/sh\nprintf '%s\\n' '{says}'\nexit {int(program == 'python')}\n")
+    fake.chmod(0o755)
+    told = {"CREDITBENCH_VLLM_VENV": str(tmp_path / "venv"), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    told["PYTHON"] = str(fake) if program == "python" else sys.executable
+    script = Path(__file__).resolve().parents[2] / "requirements" / "vllm.sh"
+    done = subprocess.run(
+        ["sh", str(script)], env={**os.environ, **told}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1 and message in done.stderr.strip().splitlines()[-1]
+    assert not list((tmp_path / "venv").glob("*"))

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from creditbench.errors import CreditBenchError
-from creditbench.records import Manifest, digest_file, read_manifest
+from creditbench.records import digest_file, whole
 from creditbench.records.paths import MANIFEST, eval_dir, models_dir, run_dir
-
-
-def whole(folder: Path) -> Manifest | None:
-    """The folder's manifest if it is untouched and every file it lists is there; None otherwise."""
-    if not (folder / MANIFEST).is_file():
-        return None
-    try:
-        manifest = read_manifest(folder)
-    except CreditBenchError:
-        return None
-    return manifest if all((folder / name).is_file() for name in manifest.files) else None
 
 
 def current_model(results: Path | str, key: str) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from creditbench.errors import CheckFailed
+from creditbench.records.atomic import clear_errors
 
 HELD = "CREDITBENCH_LOCK_HELD_BY"
 DRIVER = "CREDITBENCH_DRIVER"
@@ -27,7 +28,7 @@ LOOK_EVERY = 1.0
 
 
 class Job(NamedTuple):
-    """A running job: its process (with its start time, since process ids are reused) and what it does."""
+    """A running job: its process (with its start on `clock`, since process ids are reused) and what it does."""
 
     pid: int
     born: float
@@ -38,7 +39,21 @@ class Job(NamedTuple):
     file: Path
 
 
+def clock() -> float:
+    """Seconds since the machine was started: setting the time of day must not make a job look older, or another."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.time()
+
+
 def _born(pid: int) -> float | None:
+    """When a process was started, on `clock`; None when it is gone."""
+    try:  # psutil's start time is a time of day; the kernel's is not
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return None if fields[0] == "Z" else int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return None
+    except (OSError, ValueError, IndexError):
+        return None
     import psutil
 
     try:
@@ -80,7 +95,8 @@ def job(
     pid = os.getpid()
     host = socket.gethostname()
     file = _jobs_dir(results) / f"{host}-{pid}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    with clear_errors(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
     record = {"pid": pid, "born": _born(pid), "host": host, "what": what, "facts": facts}
     draft = file.with_name(f".{file.name}.tmp")
     said = 0.0
@@ -102,11 +118,14 @@ def job(
     if os.environ.get(DRIVER):
         threading.Thread(target=_watch_driver, daemon=True).start()
     if noted:
-        write()
+        with clear_errors(file):
+            write()
     try:
         yield report
     finally:
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
 
 
 def live_jobs(results: Path | str) -> list[Job]:
@@ -159,8 +178,9 @@ def hold(results: Path | str) -> IO[str] | None:
     if os.environ.get(HELD) == str(os.getppid()):
         return None
     path = Path(results) / ".work" / "driver.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+", encoding="utf-8")
+    with clear_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -168,8 +188,9 @@ def hold(results: Path | str) -> IO[str] | None:
         holder = file.read().strip() or "another process"
         file.close()
         raise CheckFailed(f"{path}: held by {holder}; wait for it, or end it first") from None
-    file.seek(0)
-    file.truncate()
-    file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-    file.flush()
+    with contextlib.suppress(OSError):  # who holds it is only told; the lock itself needs no space
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        file.flush()
     return file

@@ -27,6 +27,10 @@ class BadInput(CreditBenchError):
     exit_code = 2
 
 
+class Busy(CheckFailed):
+    """Another process is at this very work; nothing is wrong with it."""
+
+
 class Refused(CreditBenchError):
     """Going on would be unsafe (no sandbox, say); the message says what to install or change."""
 

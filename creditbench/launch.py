@@ -24,9 +24,27 @@ def inside(environ: Mapping[str, str] = os.environ) -> bool:
     return "WORLD_SIZE" in environ
 
 
+def alone_by_mistake(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a launcher was asked for several processes and started this one alone, as `accelerate launch
+    --num_processes 2` does on a CPU: it names a meeting point for processes that it does not start."""
+    return not inside(environ) and "MASTER_ADDR" in environ and any(k.startswith("ACCELERATE_") for k in environ)
+
+
 def is_main(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether this process writes records: the first one, or the only one."""
     return environ.get("RANK", "0") == "0"
+
+
+def world(environ: Mapping[str, str] = os.environ) -> int:
+    """How many processes torchrun started."""
+    return int(environ.get("WORLD_SIZE", "1"))
+
+
+def expect(processes: int, shard: bool) -> None:
+    """Under torchrun: let the trainer refuse another number of processes than the command line says."""
+    os.environ.setdefault(PROCESSES, str(processes))
+    if shard:
+        os.environ[SHARD] = "1"
 
 
 def first_host(node_list: str) -> str:

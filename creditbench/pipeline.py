@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from creditbench import driver, launch
-from creditbench.current import whole
-from creditbench.errors import BadInput
+from creditbench.errors import BadInput, CheckFailed
 from creditbench.items import digest_of
 from creditbench.plan import relative_cost
-from creditbench.records import check_files, digest_file
+from creditbench.records import check_files, digest_file, read_manifest, whole
 from creditbench.records.paths import MANIFEST, MODEL, eval_dir, models_dir, run_dir
 from creditbench.suite import BASE, EvalSpec, ModelSpec, RunSpec, Suite, resolve_eval, track_of
 
@@ -155,4 +154,9 @@ def model_of(spec: EvalSpec, results: Path) -> tuple[Path, dict[str, Path]]:
         model = folder / MODEL
     if not (folder / MANIFEST).is_file():
         raise BadInput(f"{folder / MANIFEST}: no such file; make the model first: {how}")
+    found = read_manifest(folder)
+    said, asked = (found.arm, found.track, found.seed), (spec.arm, spec.track, spec.seed)
+    if spec.arm != BASE and said != asked:
+        told = f"{found.arm} on {found.track}, seed {found.seed}"
+        raise CheckFailed(f"{folder}: is the record of {told}; a copied folder? Remove it and start again: {how}")
     return model, maker

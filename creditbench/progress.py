@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 from creditbench import cluster, driver
 from creditbench.cli.progress import duration
-from creditbench.current import whole
 from creditbench.errors import CheckFailed, CreditBenchError
 from creditbench.plan import relative_cost
+from creditbench.records import whole
+from creditbench.records.atomic import clear_errors, refusal
 from creditbench.suite import BASE, Request, make_request
 from creditbench.workflow import skipped_lines, table_warnings
 
@@ -80,11 +81,11 @@ class Pace:
                 done[target.kind] += 1
             else:
                 left += target.weight * self._per_weight(target.kind)
-        elapsed = sum(time.time() - job.born for job in running)
+        elapsed = sum(driver.clock() - job.born for job in running)
         return View(done, total, running, max(0.0, left - elapsed) / self.workers)
 
     def _learn(self, running: list[driver.Job]) -> None:
-        now = time.time()
+        now = driver.clock()
         current = {job.file: (job, now) for job in running}
         for file, (job, last) in self.seen.items():
             if file not in current:
@@ -180,7 +181,8 @@ def drive(words: Sequence[str]) -> int:
         raise CheckFailed("; ".join(skipped_lines(request)))
     lock = driver.hold(request.results)
     logs = Path(request.folder) / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    with clear_errors(logs):
+        logs.mkdir(parents=True, exist_ok=True)
     log_path = logs / "snakemake.log"
     try:
         cancelled = cluster.end_jobs()  # before the local ones: a cluster's job may run on this very machine
@@ -280,6 +282,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CreditBenchError as error:
         print(f"creditbench: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        told = refusal(error, error.filename or "results")
+        if told is None:
+            raise
+        print(f"creditbench: {told}", file=sys.stderr)
+        return told.exit_code
 
 
 if __name__ == "__main__":

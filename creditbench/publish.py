@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from creditbench.benchmark import repo_root
 from creditbench.errors import BadInput, CreditBenchError
-from creditbench.records import read_json, write_json
+from creditbench.records import json_text, read_json, write_json
 from creditbench.records.paths import find_runs, suite_dir
 from creditbench.suite import Suite, load_suite, parse_arm, resolve
 
@@ -44,6 +44,23 @@ def make_pages(suite_name: str, results: Path) -> tuple[list[Path], Notes]:
 
         paths.append(build_html(folder, folder / "leaderboard.html", tables=tables))
     return paths, notes
+
+
+def rebuilt(suite_name: str, results: Path) -> dict[str, str]:
+    """Name below the suite's folder -> text of every table and page that its records give now; nothing is written."""
+    from creditbench.report.markdown import leaderboard_markdown
+    from creditbench.report.tables import COLUMNS
+    from creditbench.report.tables_latex import latex
+
+    folder, tables, notes = _computed(suite_name, results)
+    made = {f"tables/{name}.csv": tables.csv(name) for name in COLUMNS}
+    made |= {f"tables/{name}.tex": text for name, text in latex(tables).items()}
+    made |= {f"tables/{NOTES}": json_text(notes), "leaderboard.md": leaderboard_markdown(tables)}
+    if (folder / "leaderboard.html").is_file():
+        from creditbench.report.html.build import page
+
+        made["leaderboard.html"] = page(tables, folder, repo_root())
+    return made
 
 
 def make_reference(suite_name: str, results: Path, out: Path, command: str) -> tuple[Path, Notes]:

@@ -7,19 +7,21 @@ difference of the final training accuracy is shown beside the spread over the se
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from creditbench.errors import BadInput, CheckFailed
-from creditbench.records import read_manifest, read_parquet
+from creditbench.records import check_files, digest_file, read_manifest, read_parquet
 from creditbench.records.manifest import Manifest
-from creditbench.records.paths import find_runs
+from creditbench.records.paths import MANIFEST, MODEL, ROLLOUTS, find_runs, run_dir
 
 LAST_STEPS = 10
 
@@ -35,28 +37,52 @@ class Replay:
 def replay(
     record: Path | str, *, config: Path | None = None, stored: bool = False, report: Callable[..., None] | None = None
 ) -> Replay:
-    """Replay the record in folder `record`.
+    """Replay the record in folder `record`, with as many threads as it was made with.
 
     config: another config file (a copy of the run's `config.json`, edited) to replay with. stored: use the run's kept
-    rollouts (level D2). Raises BadInput when the folder holds no complete record.
+    rollouts; a run recorded at level D2 is replayed so by itself. Raises BadInput when the folder holds no complete
+    record, CheckFailed when its files are not the ones that its manifest lists.
     """
     record = Path(record).resolve()
     manifest = read_manifest(record)
-    if manifest.kind == "run":
-        return _replay_run(record, manifest, config, stored, report)
-    if config is not None or stored:
-        raise BadInput(f"{record}: --config and --stored apply to runs, this is a record of kind {manifest.kind!r}")
-    if manifest.kind == "eval":
-        return _replay_eval(record, manifest)
-    if manifest.kind == "base":
-        return _replay_base(record, manifest)
-    raise BadInput(f"{record}: records of kind {manifest.kind!r} are rebuilt by `creditbench aggregate`, not replayed")
+    if altered := check_files(record, manifest):
+        raise CheckFailed(f"{altered[0]}; a record that was changed cannot be replayed")
+    with _threads(manifest.threads):
+        if manifest.kind == "run":
+            kept = (record / ROLLOUTS).is_dir()
+            return _replay_run(record, manifest, config, stored or (manifest.determinism == "D2" and kept), report)
+        if config is not None or stored:
+            raise BadInput(f"{record}: --config and --stored apply to runs, this is a record of kind {manifest.kind!r}")
+        if manifest.kind == "eval":
+            return _replay_eval(record, manifest)
+        if manifest.kind == "base":
+            return _replay_base(record, manifest)
+    raise BadInput(f"{record}: records of kind {manifest.kind!r} cannot be replayed")
 
 
-def _results_of(record: Path, levels: int) -> Path:
-    if len(record.parents) <= levels:
-        raise BadInput(f"{record}: not inside a results folder")
-    return record.parents[levels]
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """As many torch threads as the record had: another number may give other bits."""
+    import torch
+
+    before, told = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        os.environ.pop("OMP_NUM_THREADS")
+        if told is not None:
+            os.environ["OMP_NUM_THREADS"] = told
+
+
+def results_of(record: Path) -> Path:
+    """The results folder that a record lies in: the nearest one above it that holds `models`."""
+    found = next((folder for folder in record.parents if (folder / "models").is_dir()), None)
+    if found is None:
+        raise BadInput(f"{record}: not inside a results folder (none above it holds `models`)")
+    return found
 
 
 def _scratch(results: Path) -> Path:
@@ -70,15 +96,15 @@ def _replay_run(record: Path, manifest: Manifest, config: Path | None, stored: b
     from creditbench.trainer.trace import first_difference
     from creditbench.trainer_trl import engine_of
 
-    results = _results_of(record, 4)
+    results = results_of(record)
     spec = read_spec(config or record / "config.json")
-    if stored and not (record / "rollouts").is_dir():
+    if stored and not (record / ROLLOUTS).is_dir():
         raise BadInput(f"{record}: no stored rollouts; train with `store_rollouts: true` to replay at level D2")
     scratch = _scratch(results)
     try:
         train(
             spec, results, out=scratch / "run", scratch=f"-{scratch.name}", report=report,
-            stored=record / "rollouts" if stored else None, engine=engine_of(spec.settings),
+            stored=record / ROLLOUTS if stored else None, engine=engine_of(spec.settings),
         )  # fmt: skip
         old = read_parquet(record / "trace.parquet").to_pylist()
         new = read_parquet(scratch / "run" / "trace.parquet").to_pylist()
@@ -129,9 +155,9 @@ def final_accuracy(run: Path) -> float:
 
 
 def _against_spread(record: Path, again: Path, manifest: Manifest) -> str:
-    suite_folder = _results_of(record, 3)
-    same = [p for p in find_runs(suite_folder) if (p.arm, p.track) == (manifest.arm, manifest.track)]
-    values = [final_accuracy(p.folder) for p in same]
+    runs = find_runs(results_of(record) / manifest.suite)
+    same = [p.folder for p in runs if (p.arm, p.track) == (manifest.arm, manifest.track)]
+    values = [final_accuracy(folder) for folder in same or [record]]
     mean = sum(values) / len(values)
     spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1)) if len(values) > 1 else float("nan")
     there, here = final_accuracy(record), final_accuracy(again)
@@ -147,11 +173,8 @@ def _replay_eval(record: Path, manifest: Manifest) -> Replay:
     facts = manifest.eval
     if facts is None or manifest.seed is None:
         raise CheckFailed(f"{record}: the manifest says nothing of the evaluation")
-    results = _results_of(record, 5)
-    if manifest.arm == "base":
-        model = _base_folder(results, manifest)
-    else:
-        model = results / manifest.suite / "runs" / manifest.arm / manifest.track / f"seed{manifest.seed}" / "model"
+    results = results_of(record)
+    model = _run_behind(record, results, manifest) if "run" in manifest.parents else _base_folder(results, manifest)
     scratch = _scratch(results)
     try:
         out = scratch / record.relative_to(results)
@@ -172,6 +195,18 @@ def _replay_eval(record: Path, manifest: Manifest) -> Replay:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _run_behind(record: Path, results: Path, manifest: Manifest) -> Path:
+    """The model of the very run that was evaluated: in the suite's place, or beside the evaluation (tuning)."""
+    wanted = manifest.parents["run"]
+    places = [record.parent / "run"]
+    if manifest.arm and manifest.seed is not None:
+        places.append(run_dir(results, manifest.suite, manifest.arm, manifest.track, manifest.seed))
+    for run in places:
+        if (run / MANIFEST).is_file() and digest_file(run / MANIFEST) == wanted:
+            return run / MODEL
+    raise BadInput(f"{record}: the run that it evaluated is not there any more (manifest SHA-256 {wanted[:12]}...)")
+
+
 def _base_folder(results: Path, manifest: Manifest) -> Path:
     from creditbench.records import model_digest
 
@@ -186,7 +221,7 @@ def _replay_base(record: Path, manifest: Manifest) -> Replay:
     from creditbench.suite.resolve import ModelSpec
 
     spec = ModelSpec.model_validate(json.loads(json.dumps(manifest.config["spec"])))
-    results = _results_of(record, 1)
+    results = results_of(record)
     scratch = _scratch(results)
     try:
         again = read_manifest(build_model(spec, scratch))

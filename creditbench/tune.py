@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.errors import BadInput, Busy, CheckFailed
 from creditbench.records import read_json, write_text
 from creditbench.suite import Suite, resolve, track_of
 from creditbench.trainer import train
@@ -51,6 +51,8 @@ def tune(
                 run = train(spec, results, out=place / "run", engine=engine_of(spec.settings))
                 row |= _score(suite, track, seed, run, place, results)
                 report(f"{track} {arm} lr {rate:g}: dev {row['dev_score']:.4f}")
+            except Busy:
+                raise  # a trial that another process is at has not failed
             except CheckFailed as error:
                 # A trial that cannot be finished is a trial too: it is logged, and its rate is not chosen.
                 row["failed"] = str(error)

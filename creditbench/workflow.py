@@ -72,7 +72,7 @@ class Rules:
         if current_model(self.results, key):
             return []
         tracks = [t for t in self.request.tracks if key in {spec.key for spec in models_of(self.suite, t)}]
-        return [self._data(track) for track in tracks]
+        return [*(self._data(track) for track in tracks), *self._outdated(self.request.model_manifest(key))]
 
     def run_inputs(self, arm: str, track: str, seed: str) -> list[str]:
         """Models and data that a run starts from, unless a run with this config digest is there."""

@@ -62,12 +62,15 @@ def train(
     spec = resolve(loaded, arm, track, seed)
     if shard and processes == 1:
         raise BadInput("--shard: expected --processes of at least 2")
-    if processes > 1 and not launch.inside():
+    if processes > 1 and launch.inside():
+        launch.expect(processes, shard)
+    elif processes > 1:
         words = ["train", suite, arm, track, "--seed", str(seed), "--results", str(results)]
         words += [] if out is None else ["--out", str(out)]
         launch.become(processes, shard, [*words, "--processes", str(processes)])
     shown = counter(f"{arm} {track} seed {seed}") if launch.is_main() else None
-    made = pipeline.train_run(loaded, spec, results, then_evaluate and processes == 1, shown, out)
+    # Of several processes none evaluates: the evaluation's own job does.
+    made = pipeline.train_run(loaded, spec, results, then_evaluate and launch.world() == 1, shown, out)
     if launch.is_main():
         print(made)
 
@@ -107,14 +110,22 @@ def evaluate(
 
 
 def replay(
-    record: Annotated[Path, typer.Argument(help="Folder of a run, an evaluation or a base model.")],
+    record: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a run, an evaluation, a base model, a tuning trial or a suite; or data/<track>.json."
+        ),
+    ],
     config: Annotated[Path | None, typer.Option("--config", help="Another config.json to replay with.")] = None,
     stored: Annotated[bool, typer.Option("--stored", help="Use the run's kept rollouts (level D2).")] = False,
     json: Json = False,
 ) -> int:
-    """Make a record again in a scratch folder: `identical`, or the first step and tensor where the two part."""
+    """Make a record again in a scratch folder: `identical`, or the first step and tensor where the two part.
+
+    A suite's folder stands for its tables and pages: they are computed again from the records.
+    """
     from creditbench.cli.progress import counter
-    from creditbench.replay import replay as again
+    from creditbench.remake import remake as again
 
     shown = counter("replay")
     outcome = again(record, config=config, stored=stored, report=lambda step, steps, row: shown("step", step, steps))

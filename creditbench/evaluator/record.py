@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from creditbench import records
 from creditbench.benchmark import Benchmark
 from creditbench.evaluator.episodes import episode_values
 from creditbench.items import OUTCOMES
+from creditbench.records.atomic import clear_errors, private_name, sync_folder
 from creditbench.records.paths import MANIFEST, METRICS, SAMPLES, TIMING
 from creditbench.stats.estimators import pass_at_k, pass_hat_k
 
@@ -68,19 +71,31 @@ def identical_rate(samples: pa.Table) -> float:
 def write_record(
     out: Path, graded: pa.Table, facts: records.EvalFacts, config: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> records.Metrics:
-    """Write samples, timing, metrics and, last, the manifest of an evaluation; an older manifest goes first."""
-    (out / MANIFEST).unlink(missing_ok=True)
+    """Write samples, timing, metrics and, last, the manifest of an evaluation.
+
+    All are made beside `out` and only then moved in, which needs no space: a full disk leaves an older record alone.
+    """
     samples = graded.select(records.SAMPLES_SCHEMA.names)
     name = facts.label or facts.benchmark
     metrics = summarise(samples, name, facts.benchmark_version, facts.n_problems, facts.protocol["k"])
     facts = facts.model_copy(update={"outcomes": metrics.outcomes, "identical_rate": metrics.values["identical_rate"]})
     batch = pa.array([n // facts.batch for n in range(graded.num_rows)], pa.int32())
     timing = graded.append_column("batch", batch).select(records.TIMING_SCHEMA.names)
-    records.write_parquet(out / SAMPLES, samples)
-    records.write_parquet(out / TIMING, timing)
-    records.write_json(out / METRICS, metrics.model_dump(by_alias=True))
     manifest = records.new_manifest("eval", config=config, eval=facts.model_dump(), **fields)
-    records.write_manifest(out, manifest, files=[SAMPLES, TIMING, METRICS])
+    private = private_name(out)
+    try:
+        records.write_parquet(private / SAMPLES, samples)
+        records.write_parquet(private / TIMING, timing)
+        records.write_json(private / METRICS, metrics.model_dump(by_alias=True))
+        records.write_manifest(private, manifest, files=[SAMPLES, TIMING, METRICS])
+        with clear_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            (out / MANIFEST).unlink(missing_ok=True)
+            for name in (SAMPLES, TIMING, METRICS, MANIFEST):
+                os.replace(private / name, out / name)
+            sync_folder(out)
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
     return metrics
 
 

@@ -53,8 +53,8 @@ def evaluate(
     config_digest: the suite's digest of what was asked for (default: of the config recorded here). work: private folder
     for partial batches (default: under `results/.work`). Arm, track, suite are read from `out_dir` (DESIGN section 6).
 
-    Raises BadInput for an unusable model, split or protocol, or when the disk refuses; CheckFailed when the model is not
-    the parent's, or when two samples would share a seed.
+    Raises BadInput for an unusable model, split or protocol, or when the disk refuses; CheckFailed when the model is
+    not the parent's, or when two samples would share a seed.
     """
     started, out, parents = records.now(), Path(out_dir), dict(parents or {})
     benchmark = get_benchmark(benchmark_name, root)

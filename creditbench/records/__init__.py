@@ -26,6 +26,7 @@ from creditbench.records.manifest import (
     parent_digests,
     read_manifest,
     thread_count,
+    whole,
     write_manifest,
 )
 from creditbench.records.schemas import (
@@ -76,6 +77,7 @@ __all__ = [
     "run_key",
     "source_digest",
     "thread_count",
+    "whole",
     "write_json",
     "write_manifest",
     "write_parquet",

@@ -61,7 +61,8 @@ def refusal(error: Exception, path: Path | str) -> CreditBenchError | None:
     return None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -85,7 +86,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             yield private
             _sync_file(private)
             os.replace(private, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             private.unlink(missing_ok=True)
 
@@ -104,12 +105,12 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         try:
             yield private
             for child in sorted(private.rglob("*")):
-                _sync_folder(child) if child.is_dir() else _sync_file(child)
-            _sync_folder(private)
+                sync_folder(child) if child.is_dir() else _sync_file(child)
+            sync_folder(private)
             if path.exists():
                 os.rename(path, old)
             os.rename(private, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             shutil.rmtree(private, ignore_errors=True)
             if path.exists():

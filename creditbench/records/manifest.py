@@ -16,11 +16,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import creditbench
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.errors import BadInput, CheckFailed, CreditBenchError
 from creditbench.items import digest_of
-from creditbench.records.atomic import read_json, write_json
+from creditbench.records.atomic import complete, read_json, write_json
 from creditbench.records.digests import digest_file
-from creditbench.records.paths import MANIFEST
+from creditbench.records.paths import MANIFEST, ROLLOUTS
 
 LIBRARIES = (
     "torch", "transformers", "accelerate", "tokenizers", "datasets", "safetensors", "numpy", "pandas", "pyarrow",
@@ -300,3 +300,32 @@ def check_files(folder: Path | str, manifest: Manifest) -> list[str]:
         elif digest_file(folder / name) != digest:
             problems.append(f"{folder / name}: SHA-256 differs from the manifest's")
     return problems
+
+
+SMALL = 4 * 2**20
+"""Files up to this many bytes are digested whenever a record is looked at; larger ones are checked for their end."""
+
+
+def whole(folder: Path | str) -> Manifest | None:
+    """The folder's manifest if it is untouched and every file it lists is there and is what it was; None otherwise.
+
+    Cheap enough for every start of the workflow: of large files (weights) the header and the length are compared, kept
+    rollouts are only looked for. `check_files` digests everything.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        return None
+    try:
+        manifest = read_manifest(folder)
+        fits = all(_unchanged(folder / name, digest) for name, digest in manifest.files.items())
+    except (CreditBenchError, OSError):
+        return None
+    return manifest if fits else None
+
+
+def _unchanged(path: Path, digest: str) -> bool:
+    if not path.is_file():
+        return False
+    if path.parent.name == ROLLOUTS:
+        return True
+    return digest_file(path) == digest if path.stat().st_size <= SMALL else complete(path)

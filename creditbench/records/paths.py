@@ -19,6 +19,7 @@ METRICS = "metrics.json"
 CURVE = "curve.parquet"
 COST = "cost.json"
 MODEL = "model"
+ROLLOUTS = "rollouts"
 TABLES = (
     "scores", "pairwise", "leaderboard", "verdicts", "cost", "cost_sums", "budget", "length", "views", "equal",
     "variance", "contamination",

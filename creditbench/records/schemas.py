@@ -138,9 +138,9 @@ class Cost(_Record):
     flops_formula: str = "2 N per forward token, 4 N more per backward token, N without embeddings"
     dev_trials: int = Field(0, ge=0, description="tuning runs spent on the dev split for this method")
     seconds: dict[str, float] = Field(default_factory=dict, description="wall seconds per phase")
-    wall_seconds: float = Field(0.0, ge=0)
-    gpu_hours: float = Field(0.0, ge=0)
-    peak_bytes: int = Field(0, ge=0)
+    wall_seconds: float = Field(0.0, ge=0, description="of the steps that count, over all interruptions")
+    gpu_hours: float = Field(0.0, ge=0, description="wall time x accelerators; 0 on a CPU")
+    peak_bytes: int = Field(0, ge=0, description="most memory the main process held, since its last start")
 
 
 COUNTED = (

@@ -68,8 +68,12 @@ def pairwise_latex(tables: Tables) -> str:
 def write_latex(tables: Tables, suite_folder: Path | str) -> list[Path]:
     """Write `tables/leaderboard.tex` and `tables/pairwise.tex`, each whole or not at all."""
     folder = Path(suite_folder) / "tables"
-    made = {"leaderboard": leaderboard_latex(tables), "pairwise": pairwise_latex(tables)}
-    return [write_text(folder / f"{name}.tex", text) for name, text in made.items()]
+    return [write_text(folder / f"{name}.tex", text) for name, text in latex(tables).items()]
+
+
+def latex(tables: Tables) -> dict[str, str]:
+    """Name -> text of every LaTeX table."""
+    return {"leaderboard": leaderboard_latex(tables), "pairwise": pairwise_latex(tables)}
 
 
 def _range(low: int, high: int) -> str:

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from creditbench.errors import CheckFailed, CreditBenchError
 from creditbench.items import OUTCOMES
-from creditbench.records import Manifest, comparable, one_arm, read_manifest, read_parquet
+from creditbench.records import Manifest, comparable, digest_file, one_arm, read_manifest, read_parquet
+from creditbench.records.guard import label
 from creditbench.records.paths import COST, SAMPLES, EvalPlace, find_evals, find_runs
 from creditbench.records.schemas import Cost
 from creditbench.stats import pass_at_k, pass_hat_k
@@ -213,8 +214,11 @@ def _stack(arm: str, results: list[Result]) -> ArmScores:
 def _read_result(place: EvalPlace) -> Result:
     manifest, path = read_manifest(place.folder), place.folder / SAMPLES
     facts = manifest.eval
-    if facts is None or (manifest.arm, manifest.seed) != (place.arm, place.seed):
-        raise CheckFailed(f"{place.folder}: the manifest speaks of another result")
+    said = (manifest.arm, manifest.track, manifest.seed, (facts.label or facts.benchmark) if facts else "")
+    if facts is None or said != (place.arm, place.track, place.seed, place.benchmark):
+        raise CheckFailed(f"{place.folder}: the manifest speaks of another result ({label(manifest)})")
+    if digest_file(path) != manifest.files.get(SAMPLES):
+        raise CheckFailed(f"{path}: not the samples that the manifest lists (SHA-256 differs)")
     table = read_parquet(path, columns=["problem_id", "sample", "outcome", "n_tokens", "reward"])
     n, k = facts.n_problems, int(facts.protocol["k"])
     if table.num_rows != n * k:

@@ -327,7 +327,10 @@ def collect(
         items = prompts_of_step(source, step, count) if attempt == 0 else refill_prompts(source, step, attempt, count)
         items = items[mine]
         if stored is not None:
-            groups = stored[purpose]
+            groups = stored.get(purpose, [])
+            if len(groups) != len(items):
+                told = f"{len(groups)} stored groups, {len(items)} needed"
+                raise CheckFailed(f"step {step}, {purpose}: {told}; replay with the run's own settings and processes")
         else:
             groups = sample_groups(source, engine, items, s, step, purpose, mine.start)
             if keep is not None:

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from creditbench.errors import BadInput
+from creditbench.launch import alone_by_mistake
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,14 @@ class Comm:
 def connect(expected: int | None = None) -> Comm:
     """Join the process group that torchrun describes, or stay alone.
 
-    Raises BadInput when `expected` processes were asked for and another number came up: some launchers start one
-    process without a word.
+    Raises BadInput when several processes (`expected`, or of the launcher) were asked for and another number came up:
+    some launchers start one process without a word.
     """
+    if alone_by_mistake():
+        raise BadInput(
+            "processes: accelerate launch was asked for several and started one; use torchrun, or `creditbench train "
+            "... --processes N`, which does"
+        )
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not dist.is_initialized():
         if torch.cuda.is_available():

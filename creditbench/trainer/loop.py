@@ -31,6 +31,9 @@ from creditbench.trainer.teachers import TeacherPool, passes
 from creditbench.trainer.trace import entry
 from creditbench.trainer.update import Tally, Work, distill_mask, optimizer_step
 
+WALL = "wall"
+"""The phase that holds all others: the time of whole steps."""
+
 
 @dataclass
 class Ledger:
@@ -303,7 +306,7 @@ def train_step(setup: Setup, state: State) -> tuple[dict[str, float], list[dict]
         row.update(
             {"mismatch.mean_abs": tally.gap_abs / n, "mismatch.max": tally.gap_max, "mismatch.kl": tally.gap_kl / n}
         )
-    row.update({f"seconds.{k}": v - before.get(k, 0.0) for k, v in ledger.seconds.items()})
+    row.update({f"seconds.{k}": v - before.get(k, 0.0) for k, v in ledger.seconds.items() if k != WALL})
     marks = [
         entry(state.step, 0, "rollouts", work.batch.response_BT),
         entry(state.step, 1, "rewards", work.batch.reward_B),

@@ -11,19 +11,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from creditbench.benchmark import get_benchmark
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.errors import BadInput, Busy
 from creditbench.launch import PROCESSES, SHARD
 from creditbench.method import Method, get_method
 from creditbench.placebos import seams
 from creditbench.records import DataRef as DataFacts
 from creditbench.records import (
     atomic_folder,
-    complete,
     curve_table,
     digest_rows,
     model_digest,
@@ -32,13 +31,13 @@ from creditbench.records import (
     parent_digests,
     run_key,
     source_digest,
+    whole,
     write_json,
     write_manifest,
     write_parquet,
 )
 from creditbench.records.atomic import clear_errors
 from creditbench.records.paths import models_dir, run_dir, work_dir
-from creditbench.records.schemas import Cost
 from creditbench.sampling import close_engine, open_engine
 from creditbench.sampling.weights import plain_state
 from creditbench.settings import TrainSettings
@@ -47,9 +46,10 @@ from creditbench.tokenizer import load_tokenizer
 from creditbench.trainer.checkpoint import CHECKPOINT, CURVE_LINES, TRACE_LINES, read_lines, restore, save, truncate
 from creditbench.trainer.collect import Source
 from creditbench.trainer.comm import Comm, connect
+from creditbench.trainer.cost import cost
 from creditbench.trainer.curve import mismatch_notes
 from creditbench.trainer.fsdp import is_sharded, shard
-from creditbench.trainer.loop import Setup, State, make_optimizer, train_step
+from creditbench.trainer.loop import WALL, Setup, State, make_optimizer, train_step
 from creditbench.trainer.stored import RolloutStore
 from creditbench.trainer.teachers import TeacherPool
 from creditbench.trainer.trace import HASH_EVERY_STEP_BELOW, weight_entries
@@ -95,17 +95,16 @@ def train(
             return folder  # by whoever held the lock; all processes must agree
         work.mkdir(parents=True, exist_ok=True)
         setup, state = open_run(spec, results, comm, work, stored)
-        wall = time.perf_counter()
         try:
             if engine is not None:
-                other_engine(engine, setup, state, work)
+                with state.ledger.phase(WALL):
+                    other_engine(engine, setup, state, work)
             else:
                 loop(spec, setup, state, work, report)
         finally:
             close_engine(state.engine)
         weights = plain_state(state.model)
         if comm.main:
-            state.ledger.seconds["wall"] = state.ledger.seconds.get("wall", 0.0) + time.perf_counter() - wall
             write_run(spec, results, folder, work, setup, state, facts, started, weights)
             shutil.rmtree(work, ignore_errors=True)
         comm.barrier()
@@ -114,7 +113,8 @@ def train(
 
 def made(folder: Path, key: str) -> bool:
     """Whether the complete record of this very run is there."""
-    return complete(folder / "manifest.json") and json.loads((folder / "manifest.json").read_text())["key"] == key
+    manifest = whole(folder)
+    return manifest is not None and manifest.key == key
 
 
 def limit_threads() -> None:
@@ -125,8 +125,10 @@ def limit_threads() -> None:
 def run_facts(spec: RunSpec, results: Path) -> dict[str, Any]:
     """What identifies the run: digests of base, teacher, data, method, and the run key over all of them."""
     base = models_dir(results, spec.base.key)
-    if not complete(base / "manifest.json"):
-        raise BadInput(f"{base}: the base model is missing; make it with `creditbench base`")
+    for role, ref in (("base", spec.base), ("teacher", spec.teacher)):
+        if ref is not None and whole(models_dir(results, ref.key)) is None:
+            where = models_dir(results, ref.key)
+            raise BadInput(f"{where}: the {role} model is missing or damaged; make it with `creditbench base`")
     benchmark = get_benchmark(spec.train.benchmark)
     items = tuple(benchmark.load(spec.train.split, spec.train.options))
     base_digest, tokenizer_digest = model_digest(base)
@@ -157,7 +159,7 @@ def locked(work: Path, comm: Comm, patience: float = 0.0) -> Iterator[None]:
     """Hold the work folder's lock: two processes never train the same run.
 
     On a cluster a job may live on after its node was given up; `patience` is how many seconds to wait for it. Raises
-    CheckFailed when the lock stays taken.
+    Busy (a CheckFailed) when the lock stays taken.
     """
     if not comm.main:
         yield
@@ -170,9 +172,7 @@ def locked(work: Path, comm: Comm, patience: float = 0.0) -> Iterator[None]:
                 break
             except OSError:
                 if time.monotonic() >= end:
-                    raise CheckFailed(
-                        f"{work}: another process is training this run; wait for it or end it"
-                    ) from None
+                    raise Busy(f"{work}: another process is training this run; wait for it or end it") from None
                 time.sleep(min(1.0, patience))
         yield
 
@@ -268,24 +268,33 @@ def loop(spec: RunSpec, setup: Setup, state: State, work: Path, report: Report |
     with contextlib.ExitStack() as files:
         curve = trace = None
         if comm.main:
-            curve = files.enter_context((work / CURVE_LINES).open("a", encoding="utf-8"))
-            trace = files.enter_context((work / TRACE_LINES).open("a", encoding="utf-8"))
+            curve, trace = ((work / name).open("a", encoding="utf-8") for name in (CURVE_LINES, TRACE_LINES))
+            for handle in (curve, trace):
+                files.callback(close_quietly, handle)
         while state.step < s.steps:
             step = state.step
-            row, marks = train_step(setup, state)
-            row = comm.mean_rows(row)
-            if small or state.step == s.steps:
-                marks = marks + weight_entries(step, state.model)
-            if curve is not None and trace is not None:
-                with clear_errors(work):
-                    curve.write(json.dumps({"step": step, **row}) + "\n")
-                    trace.write("".join(json.dumps(m) + "\n" for m in marks))
-                    curve.flush()
-                    trace.flush()
+            # Inside a checkpoint, so that a run that goes on after a kill knows what it took before.
+            with state.ledger.phase(WALL):
+                row, marks = train_step(setup, state)
+                row = comm.mean_rows(row)
+                if small or state.step == s.steps:
+                    marks = marks + weight_entries(step, state.model)
+                if curve is not None and trace is not None:
+                    with clear_errors(work):
+                        curve.write(json.dumps({"step": step, **row}) + "\n")
+                        trace.write("".join(json.dumps(m) + "\n" for m in marks))
+                        curve.flush()
+                        trace.flush()
             if state.step % s.checkpoint_every == 0 and state.step < s.steps:
                 save(work / CHECKPOINT, state, comm.main)
             if report is not None and comm.main:
                 report(state.step, s.steps, row)
+
+
+def close_quietly(handle: IO[str]) -> None:
+    """Close a file that was flushed after every line: what a full disk did not take then, it does not take now."""
+    with contextlib.suppress(OSError):
+        handle.close()
 
 
 def other_engine(engine: Engine, setup: Setup, state: State, work: Path) -> None:
@@ -365,19 +374,3 @@ def save_model(model: Any, base: Path, folder: Path, weights: dict[str, torch.Te
     for path in sorted(base.iterdir()):
         if any(word in path.name for word in ("token", "vocab", "merges", "chat_template", "special_tokens")):
             shutil.copy(path, folder / path.name)
-
-
-def cost(state: State, spec: RunSpec, comm: Comm = Comm()) -> Cost:
-    """The run's cost record; FLOPs by the formula that the record names."""
-    ledger = state.ledger
-    counted = {k: v for k, v in vars(ledger).items() if k != "seconds"}
-    body = sum(p.numel() for n, p in state.model.named_parameters() if "embed_tokens" not in n)
-    sampled = ledger.prompt_tokens + ledger.generated_tokens + ledger.env_tokens
-    flops = 2.0 * body * (sampled + ledger.forward_tokens + ledger.backward_tokens)
-    flops += 4.0 * body * ledger.backward_tokens
-    passes = spec.settings.epochs_per_rollout
-    flops += 6.0 * body * passes * (ledger.prompt_tokens + ledger.trained_tokens + ledger.env_tokens)
-    wall = ledger.seconds.get("wall", 0.0)
-    phases = {k: v for k, v in ledger.seconds.items() if k != "wall"}
-    gpus = comm.world if torch.cuda.is_available() else 0
-    return Cost(**counted, flops=flops, seconds=phases, wall_seconds=wall, gpu_hours=wall * gpus / 3600)

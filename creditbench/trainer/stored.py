@@ -8,7 +8,7 @@ from pathlib import Path
 
 from creditbench.errors import BadInput
 from creditbench.items import Completion, Graded, Item, Turn
-from creditbench.records import write_text
+from creditbench.records import read_json, write_text
 from creditbench.sampling import Episode
 from creditbench.trainer.collect import Sampled
 
@@ -29,10 +29,10 @@ class RolloutStore:
         write_text(self._path(step, purpose), json.dumps([asdict(g) for g in groups], default=dict))
 
     def read(self, step: int) -> dict[str, list[Sampled]]:
-        """All kept groups of a step. Raises BadInput when there are none."""
+        """All kept groups of a step. Raises BadInput when there are none, CheckFailed for a file cut short."""
         found = {}
         for path in sorted(self.folder.glob(f"step{step:06d}.*.rank{self.rank}.json")):
-            found[path.name.split(".")[1]] = [_group(g) for g in json.loads(path.read_text(encoding="utf-8"))]
+            found[path.name.split(".")[1]] = [_group(g) for g in read_json(path)]
         if not found:
             raise BadInput(f"{self.folder}: no stored rollouts of step {step}")
         return found

@@ -130,6 +130,58 @@ def test_another_number_of_processes_than_asked_for_is_refused(monkeypatch):
         connect(2)
 
 
+@pytest.mark.parametrize("more", [[], ["--cpu"]])
+def test_accelerate_that_starts_one_process_of_two_is_refused(tmp_path, more):
+    """The real launcher and the real command; one clear line, exit code 2, no run."""
+    make_root(tmp_path)
+    (tmp_path / "workflows/suites/toy.yaml").write_text(SUITE)
+    launcher = "import sys; from accelerate.commands.accelerate_cli import main; sys.argv[0] = 'accelerate'; main()"
+    words = ["launch", *more, "--num_processes", "2", "-m", "creditbench", "train", "toy", "alpha", "math"]
+    env = {k: v for k, v in os.environ.items() if k not in ("WORLD_SIZE", "RANK", "MASTER_ADDR")}
+    done = subprocess.run(
+        [sys.executable, "-c", launcher, *words], cwd=tmp_path, timeout=250, capture_output=True, text=True,
+        env={**env, "PYTHONPATH": str(REPO), "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    said = [line for line in done.stderr.splitlines() if line.startswith("creditbench: ")]
+    assert done.returncode != 0 and len(said) == 1, done.stderr[-3000:]
+    assert "accelerate launch was asked for several and started one; use torchrun" in said[0]
+    assert not list((tmp_path / "results").glob("*/runs"))
+
+
+def test_launchers_that_are_right_are_let_through():
+    """torchrun, accelerate with one process (no meeting point), accelerate that started both, a plain shell."""
+    told = {"ACCELERATE_MIXED_PRECISION": "no"}
+    point = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    assert launch.alone_by_mistake({**told, **point})
+    for environ in ({}, told, point, {**told, **point, "WORLD_SIZE": "2"}, {**point, "WORLD_SIZE": "1"}):
+        assert not launch.alone_by_mistake(environ)
+
+
+def test_torchrun_with_another_number_than_asked_for_is_refused(tmp_path, monkeypatch, capsys):
+    """torchrun --nproc-per-node 1 ... train ... --processes 2."""
+    monkeypatch.chdir(make_root(tmp_path))
+    for name, value in {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    for name in (launch.PROCESSES, launch.SHARD):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    assert main(["train", "toy", "alpha", "math", "--processes", "2"]) == 2
+    assert "processes: expected 2, got 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("processes", "ahead"), [("1", True), ("2", False)])
+def test_of_several_processes_none_evaluates(tmp_path, monkeypatch, processes, ahead):
+    """Under torchrun each would, at the same time and into the same place."""
+    from creditbench import pipeline
+
+    monkeypatch.chdir(make_root(tmp_path))
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    asked = []
+    monkeypatch.setattr(pipeline, "train_run", lambda *words: asked.append(words[3]))
+    assert main(["train", "toy", "alpha", "math", "--then-evaluate"]) == 0
+    assert asked == [ahead]
+
+
 def test_more_processes_than_accelerators_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

@@ -28,12 +28,13 @@ name: cut
 class: tiny
 description: Five steps from a random model, a checkpoint after every second one.
 seeds: [0]
-arms: [base, grpo, cast, opsd]
+arms: [base, grpo, cast, opsd, dapo]
 settings:
   {{prompts_per_step: 2, group_size: 8, lr: 1.0e-2, checkpoint_every: 2, schedule: cosine, updates_per_rollout: 2}}
 overrides:
   cast: {{refresh: 3, lr: 1.0e-3, mask_truncated: false}}
   opsd: {{teacher: ema, ema_rate: 0.2, lr: 1.0e-3, mask_truncated: false}}
+  dapo: {{group_size: 2, mask_truncated: false, store_rollouts: true}}
 tracks:
   math:
     base: {{random: {{hidden: 32, layers: 2, ffn: 64, heads: 2, kv_heads: 1, head_dim: 16}}}}
@@ -42,6 +43,9 @@ tracks:
       - {{benchmark: tiny_math, split: test, options: {{n: 4}}, protocol: {{k: 1}}}}
     settings: {{steps: {STEPS}, max_new_tokens: 12, reward: random}}
 """
+
+
+ARMS = ("grpo", "cast", "opsd", "dapo")
 
 
 class Killed(BaseException):
@@ -66,7 +70,7 @@ def spec_of(results, arm, **settings):
 @pytest.fixture(scope="module")
 def calm(results):
     """Arm -> the record of a run that nothing disturbed."""
-    return {a: train(spec_of(results, a), results, out=results / "calm" / a) for a in ("grpo", "cast", "opsd")}
+    return {a: train(spec_of(results, a), results, out=results / "calm" / a) for a in ARMS}
 
 
 def curve(folder):
@@ -81,16 +85,22 @@ def same(left, right):
     traces = [read_parquet(f / "trace.parquet").to_pylist() for f in (left, right)]
     assert first_difference(*traces) is None and len(traces[0]) == len(traces[1])
     assert curve(left) == curve(right)
-    costs = [{k: v for k, v in read_json(f / "cost.json").items() if "seconds" not in k} for f in (left, right)]
-    assert costs[0] == costs[1]
+    rollouts = [{p.name: p.read_bytes() for p in (f / "rollouts").glob("*")} for f in (left, right)]
+    assert rollouts[0] == rollouts[1]
+    costs = [read_json(f / "cost.json") for f in (left, right)]
+    counted = [{k: v for k, v in cost.items() if "seconds" not in k and k != "peak_bytes"} for cost in costs]
+    assert counted[0] == counted[1]
+    for cost in costs:  # phases lie inside the wall time, that of killed attempts too
+        assert 0 < sum(cost["seconds"].values()) <= cost["wall_seconds"] * 1.001
+        assert cost["peak_bytes"] > 2**26, "torch alone is more"
 
 
-@pytest.mark.parametrize("arm", ["grpo", "cast", "opsd"])
+@pytest.mark.parametrize("arm", ARMS)
 def test_a_run_killed_after_any_step_ends_with_the_same_bits(results, calm, tmp_path, arm):
     """Killed after steps 1, 2, ... in turn, each time going on from the last checkpoint (every second step).
 
-    Optimizer moments, learning rate schedule, data order, CAST's copy (refreshed every third update) and the EMA of
-    OPSD's teacher must all be as if nothing had happened.
+    Optimizer moments, learning rate schedule, data order, CAST's copy (refreshed every third update), the EMA of
+    OPSD's teacher, DAPO's further batches and its kept rollouts must all be as if nothing had happened.
     """
     for last in range(1, STEPS):
 
@@ -106,6 +116,13 @@ def test_a_run_killed_after_any_step_ends_with_the_same_bits(results, calm, tmp_
     train(spec_of(results, arm), results, out=tmp_path / arm, scratch="-cut", report=lambda k, n, row: done.append(k))
     assert done == [5], "went on after the checkpoint of step 4"
     same(tmp_path / arm, calm[arm])
+
+
+def test_dynamic_sampling_was_interrupted_too(calm):
+    """Groups of two fair coins are uniform half of the time: steps of several batches, all of them kept (level D2)."""
+    batches = [int(row["generated_batches"]) for row in curve(calm["dapo"])]
+    assert max(batches) > 1, batches
+    assert len(list((calm["dapo"] / "rollouts").iterdir())) == sum(batches)
 
 
 def test_a_checkpoint_cut_short_is_not_used(results, calm, tmp_path):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from creditbench.current import current_eval, current_model, current_run, whole
+from creditbench.current import current_eval, current_model, current_run
 from creditbench.items import digest_text
-from creditbench.records import EvalFacts, new_manifest, parent_digests, write_manifest
+from creditbench.records import EvalFacts, new_manifest, parent_digests, whole, write_manifest
 from creditbench.suite import Evaluation, Run, make_request
 from creditbench.workflow import Rules
 
@@ -40,6 +41,9 @@ def test_whole_means_untouched_and_complete(tmp_path: Path):
     (folder / "cost.json").unlink()
     assert whole(folder) is None
     make_run(folder, ASKED)
+    (folder / "cost.json").write_text("[]\n")
+    assert whole(folder) is None, "another file under its name is not it"
+    make_run(folder, ASKED)
     manifest = folder / "manifest.json"
     text = manifest.read_text()
     manifest.write_text(text[: len(text) // 2])
@@ -48,6 +52,25 @@ def test_whole_means_untouched_and_complete(tmp_path: Path):
     assert whole(folder) is None, "an edited manifest is no manifest"
     manifest.unlink()
     assert whole(folder) is None
+
+
+def test_large_files_are_checked_for_their_end(tmp_path: Path, monkeypatch):
+    """Weights cut short by a copied disk, say, with the manifest untouched: whatever the time stamps are."""
+    import torch
+    from safetensors.torch import save_file
+
+    from creditbench.records import manifest as module
+
+    monkeypatch.setattr(module, "SMALL", 1000)
+    path = tmp_path / "run" / "model.safetensors"
+    path.parent.mkdir()
+    save_file({"w": torch.zeros(1000)}, path)
+    write_manifest(path.parent, new_manifest("run", config={}), files=[path.name])
+    assert whole(path.parent) is not None
+    stamp, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-1])
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert whole(path.parent) is None
 
 
 def test_a_run_is_current_for_its_own_digest_only(tmp_path: Path):
@@ -100,6 +123,9 @@ def test_a_model_is_current_when_it_is_whole(root: Path):
     assert rules.model_inputs(key) == ["results/toy/data/math.json", "results/toy/data/more.json"]
     make_run(root / "results/models" / key, ASKED)
     assert current_model("results", key) and rules.model_inputs(key) == []
+    (root / "results/models" / key / "cost.json").write_text("")
+    data = ["results/toy/data/math.json", "results/toy/data/more.json"]
+    assert rules.model_inputs(key)[:-1] == data and "/outdated/" in rules.model_inputs(key)[-1]
 
 
 def test_reruns_count_on_from_the_first_open_number(root: Path):

@@ -65,6 +65,21 @@ def test_a_reused_process_id_is_not_taken_for_the_job(tmp_path: Path):
         assert driver.live_jobs(tmp_path) == []
 
 
+def test_setting_the_clock_changes_no_process(monkeypatch: pytest.MonkeyPatch):
+    """psutil counts from the time of day at which the machine was started; that moves when the clock is set."""
+    import psutil
+
+    mine = driver.name_of(os.getpid())
+    pid, _, born = mine.partition(":")
+    assert int(pid) == os.getpid() and 0 < float(born) <= driver.clock()
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: 1e9)
+    assert driver.name_of(os.getpid()) == mine
+    monkeypatch.setenv(driver.DRIVER, mine)
+    assert not driver._driver_gone()
+    assert driver._born(2**22 + 1) is None
+
+
 def test_orphans_are_ended_with_their_children(tmp_path: Path):
     code = JOB.replace(
         "time.sleep(600)", "import subprocess; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"

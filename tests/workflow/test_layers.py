@@ -17,7 +17,7 @@ FLOORS = (
     ("benchmark", "method", "placebos", "data", "envs"),
     ("basemodel", "suite", "trainer", "trainer_trl", "evaluator"),
     ("report", "plan", "driver", "cluster", "replay", "compare", "verify", "doctor", "conformance", "schemas"),
-    ("current", "pipeline", "publish", "tune"),
+    ("current", "pipeline", "publish", "remake", "tune"),
     ("progress", "workflow", "cli", "__main__", "__init__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from creditbench import progress
+from creditbench import driver, progress
 from creditbench.cli.progress import counter, duration
 from creditbench.driver import Job
 from creditbench.suite import make_request
@@ -41,7 +41,7 @@ def test_time_to_go_follows_the_pace_seen(tmp_path: Path):
     pace = progress.Pace(wanted, workers=2)
     first = pace.view([])
     assert first.seconds_left == 4 * 2.0 * progress.FIRST_GUESS["train"] / 2
-    born = time.time() - 60
+    born = driver.clock() - 60
     pace.view([a_job(born, weight=2.0)])
     wanted[0].path.touch()
     view = pace.view([])

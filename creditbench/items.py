@@ -15,7 +15,7 @@ from typing import Any, Literal
 Outcome = Literal["correct", "wrong", "truncated", "unparsed", "error"]
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "truncated", "unparsed", "error")
 FinishReason = Literal["stop", "length", "steps", "error"]
-HintKind = Literal["problem", "rollout", "solution", "answer", "header"]
+HintKind = Literal["problem", "rollout", "solution", "answer", "header", "answer-header"]
 
 
 def canonical_json(value: Any) -> str:
@@ -103,7 +103,8 @@ class Hint:
     """Privileged context a teacher's prompt carries; `problem` means the student's own prompt, nothing added.
 
     kinds: `rollout` (a sampled response, in `completion`), `solution` (the item's reference solution),
-    `answer` (the item's gold answer), `header` (a literal header after the problem, nothing else).
+    `answer` (the item's gold answer), `header` (a literal header after the problem, nothing else), `answer-header`
+    (the gold answer between problem and header).
     `item` is set when the context speaks of another problem (the `wrong-context` placebo).
     """
 

@@ -92,6 +92,8 @@ def render(item: Item, hint: Hint | None = None, opening: str = "") -> tuple[int
     about = hint.item or item
     if hint.kind == "header":
         return (*prompt, HEADER)
+    if hint.kind == "answer-header":
+        return (*prompt, ANSWER, *ids_of(about.answer), HEADER)
     if hint.kind == "rollout":
         assert hint.completion is not None
         return (SIBLING, *hint.completion.token_ids, *prompt)

@@ -3,7 +3,8 @@ r"""Prompts of the math benchmarks: `boxed`, `answer-line` (plain text), `chat`,
 Wording is ours; what it asks for (a box, or a last line `Answer: ...`) is the published format. A chat prompt goes
 through the model's own template, where the protocol's `thinking` flag is applied. Teachers see the same prompt with a
 hint: a solution, a sampled response or the answer stands between the problem and the instruction. A header hint is the
-literal line `[Student response]` after the bare problem, without chat markup (CAST's appendix, read literally).
+literal line `[Student response]` after the bare problem, without chat markup (CAST's appendix, read literally); its
+ablation has the answer under `[Reference solution]` before that line.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from creditbench.items import Hint, Item
 BOX = "Reason step by step and put your final answer within \\boxed{}."
 LINE = 'Reason step by step. Write your final answer on the last line, after "Answer:".'
 PROTOCOLS = {"boxed": (False, BOX), "answer-line": (False, LINE), "chat": (True, BOX), "chat-answer-line": (True, LINE)}
-STUDENT_HEADER = "[Student response]"
+STUDENT_HEADER, REFERENCE_HEADER = "[Student response]", "[Reference solution]"
 OWN_WORDS = "Understand it, then solve the problem again in your own words."
 
 
@@ -24,10 +25,19 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
     if protocol.prompt not in PROTOCOLS:
         raise unknown("prompt", protocol.prompt, PROTOCOLS, "protocol")
     chat, instruction = PROTOCOLS[protocol.prompt]
-    if hint is not None and hint.kind == "header":
-        return f"{item.problem}\n\n{STUDENT_HEADER}\n"
+    if hint is not None and hint.kind in ("header", "answer-header"):
+        return headed(item, hint)
     shown = "" if hint is None else f"\n\n{hint_text(item, hint)}"
     return framed(f"{item.problem}{shown}\n\n{instruction}", protocol, chat)
+
+
+def headed(item: Item, hint: Hint) -> str:
+    """CAST's teacher prompts, word by word: problem and header, in the ablation the gold answer between them."""
+    about = hint.item or item
+    if hint.kind == "answer-header" and not about.answer:
+        raise BadInput(f"item {about.id!r}: a hint of kind {hint.kind!r} has no content to show")
+    reference = f"{REFERENCE_HEADER}\n{about.answer}\n\n" if hint.kind == "answer-header" else ""
+    return f"{item.problem}\n\n{reference}{STUDENT_HEADER}\n"
 
 
 def framed(text: str, protocol: EvalProtocol, chat: bool) -> str | Messages:

@@ -44,11 +44,16 @@ def test_teachers_see_the_hint_and_the_same_question():
         )
     assert "Add them: 4." in render(ITEM, protocol("boxed"), Hint("solution", item=OTHER))
     assert render(ITEM, protocol("chat"), Hint("header")) == "What is 1+1?\n\n[Student response]\n"
+    # 2606.00172, appendix: problem, header, answer, header.
+    shown = render(ITEM, protocol("chat"), Hint("answer-header"))
+    assert shown == "What is 1+1?\n\n[Reference solution]\n2\n\n[Student response]\n"
 
 
 def test_nothing_to_show_and_unknown_protocols_are_errors():
     with pytest.raises(BadInput, match="hint of kind 'solution' has no content"):
         render(Item("c", "p", "1"), protocol("boxed"), Hint("solution"))
+    with pytest.raises(BadInput, match="hint of kind 'answer-header' has no content"):
+        render(Item("c", "p"), protocol("boxed"), Hint("answer-header"))
     with pytest.raises(BadInput, match=r"unknown prompt 'boxd'.*did you mean 'boxed'"):
         render(ITEM, protocol("boxd"))
 

@@ -158,13 +158,16 @@ def test_teacher_is_a_hard_copy_every_ten_optimizer_steps():
 
 def test_context_is_the_header_alone():
     batch = synthetic_batch([[1, 0], [0, 0]])
-    for own, kind, tail in (({}, "header", HEADER), ({"context": "answer"}, "answer", None)):
+    privileged = ({"context": "answer-header"}, "answer-header", None), ({"context": "answer"}, "answer", None)
+    for own, kind, tail in (({}, "header", HEADER), *privileged):
         work = work_of(model(), build("cast", **own), batch)
         assert set(work.signals.hints["self"]) == {Hint(kind)}
         for b, prompt in enumerate(work.teachers["self"].prompts):
             problem = ids_of(batch.items[b].problem)
             if tail is not None:
                 assert prompt == (*problem, HEADER)
+            elif kind == "answer-header":
+                assert prompt == (*problem, ANSWER, *ids_of(batch.items[b].answer), HEADER)
             else:
                 assert prompt == (ANSWER, *ids_of(batch.items[b].answer), *problem)
     # Answer-free: another gold answer changes nothing.

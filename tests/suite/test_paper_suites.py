@@ -197,7 +197,7 @@ def test_cast_baselines_and_ablations():
     whole = settings("cast-table7", "cast", "qwen3-4b")
     changed = {
         "mixed_only": {"uniform_groups": False},
-        "ground_truth": {"context": "answer"},
+        "ground_truth": {"context": "answer-header"},
         "symmetric_wide": {"pos_high": 1.2, "neg_low": 0.8},
         "symmetric_narrow": {"pos_low": 0.95, "neg_high": 1.05},
         "no_reversal": {"flip_correct": False, "flip_wrong": False},

@@ -21,6 +21,16 @@ def test_every_registered_method_conforms(name):
     assert [f"{c.name}: {c.detail}" for c in found if not c.ok] == []
 
 
+def test_core_methods_neighbours_and_controls_are_registered():
+    core = {"grpo", "dapo", "opd", "opsd", "cast", "sc_grpo", "oar_p", "oar_g"}
+    near = {"dr_grpo", "gspo", "rloo", "reinforce_pp", "cispo", "top_entropy", "rlsd", "rlrt", "grail", "sdpg", "sdpo"}
+    names = set(method_names(ROOT))
+    assert names >= core | near | {"oracle_credit", "random_mask"}
+    # Each is its folder of two files and nothing else: what needs more shows a hole in the contract.
+    for name in names:
+        assert {p.name for p in (ROOT / "methods" / name).iterdir() if p.is_file()} == {"card.yaml", "method.py"}, name
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A small tree with the template and GRPO, so that broken methods never touch the real one."""

@@ -78,7 +78,7 @@ test-slurm: $(STAMP)
 # A real vLLM on the CPU, in a virtual environment of its own.
 test-vllm:
 	sh requirements/vllm.sh
-	.venv-vllm/bin/python -m pytest -q -m vllm
+	.venv-vllm/bin/python -m pytest -q -m vllm tests/vllm
 
 # A fresh environment from pyproject.toml, resolved in one go, then written down.
 lock:

@@ -108,6 +108,8 @@ class VLLMServer:
                 self._call("/health", None, seconds=5)
                 return
             time.sleep(0.5)
+        if self._process.poll() is None:
+            raise CheckFailed(f"engine vllm: the server did not start within {seconds:g} seconds")
         said = [line for line in Path(self._log.name).read_text(errors="replace").splitlines() if line.strip()]
         last = ([line for line in said if "Error" in line] or said or ["it said nothing"])[-1]
         raise CheckFailed(f"engine vllm: the server did not start: {last.strip()[-300:]}")

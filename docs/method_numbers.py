@@ -45,8 +45,9 @@ def numbers(method: str, reference: Row | None) -> str:
         return f"No arm of this method is in the reference run (`{reference['command']}`)."
     pairs = reference["pairwise"]
     against = {(row["family"], row["track"], row["method_a"]): row for row in pairs}
-    commit = reference["groups"][0]["code"]["commit"][:12]
-    lines = [f"Made by `{reference['command']}` at commit `{commit}`; scores in points of 100.", "", *_head(HEAD)]
+    runs = [run for group in reference["groups"] for row in board for run in group["arms"].get(row["method"], [])]
+    commits = ", ".join(f"`{commit}`" for commit in sorted({run["commit"][:12] for run in runs}))
+    lines = [f"Made by `{reference['command']}` at {commits}; scores in points of 100.", "", *_head(HEAD)]
     for row in sorted(board, key=lambda row: (row["track"], row["method"])):
         base, grpo = (against.get((name, row["track"], row["method"]), {}) for name in ("base", "grpo"))
         cells = [

@@ -41,13 +41,15 @@ def main() -> int:
 
 def summary(reference: Row) -> str:
     """One table per track: score, rank, difference to GRPO, and each weighted method against its placebos."""
-    parts = [f"Made by `{reference['command']}` at commit `{reference['groups'][0]['code']['commit'][:12]}`."]
+    parts = [f"Made by `{reference['command']}` at {commits(reference)}."]
     for group in reference["groups"]:
         pairs = [row for row in reference["pairwise"] if row["track"] == group["track"]]
         board = [row for row in reference["leaderboard"] if row["track"] == group["track"]]
         seeds = max(row["n_seeds"] for row in board)
         parts += [f"Track {group['track']}, {seeds} seeds, {len(group['problems'])} problems x {group['k']} samples:"]
         against = {row["method_a"]: row for row in pairs if row["family"] == "grpo"}
+        placebo = [row for row in pairs if row["family"] == "placebo"]
+        parts += [*said(list(against.values()), placebo), f"<details><summary>All {len(board)} arms</summary>"]
         parts.append(
             _table(
                 ["arm", "score", "95 %", "rank", "minus GRPO", "Holm p"],
@@ -57,7 +59,6 @@ def summary(reference: Row) -> str:
                 ],
             )
         )
-        placebo = [row for row in pairs if row["family"] == "placebo"]
         if placebo:
             parts += ["Weighted methods against their placebos (method minus placebo):"]
             parts.append(
@@ -69,7 +70,32 @@ def summary(reference: Row) -> str:
                     ],
                 )
             )
+        parts.append("</details>")
     return "\n\n".join(parts)
+
+
+def said(against_grpo: list[Row], placebo: list[Row]) -> list[str]:
+    """What the tests allow to say: methods apart from GRPO, and methods apart from their own placebos."""
+    methods = [row for row in against_grpo if "+" not in row["method_a"] and "@" not in row["method_a"]]
+    up, down = ([row["method_a"] for row in methods if _apart(row, sign)] for sign in (1, -1))
+    level = [row["method_a"] for row in methods if row["method_a"] not in (*up, *down)]
+    lines = [f"Above GRPO (Holm p < 0.05): {_names(up)}. Below it: {_names(down)}. Not told apart: {_names(level)}."]
+    if placebo:
+        shown = [row["method_b"] for row in placebo if _apart(row, 1)]
+        lines.append(
+            f"Of {len(placebo)} comparisons of a method with its placebo, {len(shown)} show that the method is better: "
+            f"{_names(shown)}. In the others the gain, where there is one, is not shown to come from where the credit "
+            "is put."
+        )
+    return lines
+
+
+def _apart(row: Row, sign: int) -> bool:
+    return row["p_holm"] is not None and row["p_holm"] < 0.05 and sign * row["difference"] > 0
+
+
+def _names(arms: list[str]) -> str:
+    return ", ".join(f"`{arm}`" for arm in arms) or "none"
 
 
 def _minus(against: dict[str, Row], arm: Row) -> list[str]:
@@ -97,6 +123,13 @@ def _rank(row: Row) -> str:
 
 def _p(value: float | None) -> str:
     return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def commits(reference: Row) -> str:
+    """The states of the code that made the runs; each run in the file names its own."""
+    arms = [runs for group in reference["groups"] for runs in group["arms"].values()]
+    found = sorted({run["commit"][:12] for runs in arms for run in runs})
+    return f"commit{'s' if len(found) > 1 else ''} {', '.join(f'`{commit}`' for commit in found)}"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

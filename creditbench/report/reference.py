@@ -14,7 +14,7 @@ import numpy as np
 
 from creditbench.errors import BadInput
 from creditbench.items import OUTCOMES
-from creditbench.records import read_manifest, read_parquet, write_text
+from creditbench.records import Manifest, read_manifest, read_parquet, write_text
 from creditbench.records.paths import SAMPLES
 from creditbench.records.schemas import COUNTED
 from creditbench.report.tables import Tables
@@ -107,12 +107,16 @@ def _group(group: Group) -> dict[str, Any]:
         "k": group.k,
         "grader": facts.grader.model_dump() if facts else {},
         "base_digest": group.manifest.base_digest,
-        "code": group.manifest.code.model_dump(),
+        "commits": sorted({_commit(read_manifest(f)) for scores in group.arms.values() for f in scores.folders}),
         "versions": dict(sorted(group.manifest.versions.items())),
         "hardware": group.manifest.hardware.model_dump(mode="json"),
         "problems": names[:: group.k],
         "arms": {name: [_run(scores, i) for i in range(len(scores.seeds))] for name, scores in group.arms.items()},
     }
+
+
+def _commit(manifest: Manifest) -> str:
+    return f"{manifest.code.commit}{'+changes' if manifest.code.dirty else ''}"
 
 
 def _run(scores: ArmScores, i: int) -> dict[str, Any]:
@@ -122,6 +126,7 @@ def _run(scores: ArmScores, i: int) -> dict[str, Any]:
         "seed": scores.seeds[i],
         "config_digest": manifest.config_digest,
         "model_digest": manifest.model_digest,
+        "commit": _commit(manifest),
         "mean_tokens": round(float(scores.tokens_SPK[i].mean()), 4),
         "outcomes": "".join(LETTERS[outcome] for outcome in outcomes),
     }

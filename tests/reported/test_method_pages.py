@@ -79,7 +79,7 @@ def numbers(monkeypatch):
 
 REFERENCE = {
     "command": "make it",
-    "groups": [{"code": {"commit": "0123456789abcdef"}}],
+    "groups": [{"track": "math", "arms": {"cast": [{"commit": "0123456789abcdef"}]}}],
     "leaderboard": [
         {"track": "math", "method": m, "score": s, "ci_low": s - 0.02, "ci_high": s + 0.02,
          "rank_low": 1, "rank_high": r}
@@ -98,7 +98,7 @@ REFERENCE = {
 
 def test_numbers_of_a_page_are_those_of_the_reference_run(numbers):
     block = numbers.numbers("cast", REFERENCE)
-    assert "`make it` at commit `0123456789ab`" in block
+    assert "`make it` at `0123456789ab`" in block
     assert "| math | `cast` | 41.0 | 39.0 to 43.0 | 1 | +11.0 | +2.5 | 0.040 |" in block
     assert "| math | `cast@matched` | 40.0 | 38.0 to 42.0 | 1-2 |  |  |  |" in block
     assert "| math | `cast` | `cast+permuted` | -0.4 | -1.4 to +0.6 | 0.500 |" in block
@@ -115,3 +115,14 @@ def test_committed_blocks_are_the_commands_own(numbers):
         assert found, f"{page.name}: markers"
         expected = f"{found[1]}\n{numbers.numbers(page.stem, reference)}\n\n{found[2]}"
         assert found[0] == expected, f"{page.name}: run python docs/method_numbers.py"
+
+
+def test_readme_holds_the_summary_of_the_committed_reference_run():
+    own = ROOT / "docs" / "reference_summary.py"
+    spec = importlib.util.spec_from_file_location("reference_summary", own)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = module.summary(json.loads(module.REFERENCE.read_text(encoding="utf-8")))
+    assert told in readme, "run python docs/reference_summary.py"

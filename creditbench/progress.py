@@ -15,17 +15,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from creditbench import cluster, driver
 from creditbench.cli.progress import duration
+from creditbench.current import current_eval, current_run
 from creditbench.errors import CheckFailed, CreditBenchError
 from creditbench.plan import relative_cost
 from creditbench.records import whole
 from creditbench.records.atomic import clear_errors, refusal
-from creditbench.suite import BASE, Request, make_request
+from creditbench.suite import BASE, Request, Run, make_request
 from creditbench.workflow import skipped_lines, table_warnings
 
 PLAIN_EVERY = 15.0
@@ -62,11 +63,26 @@ def targets(request: Request) -> list[Target]:
     return found
 
 
-class Pace:
-    """Seconds per unit of weight of each kind, learnt from jobs as they finish."""
+def outdated(request: Request) -> dict[Path, int]:
+    """Manifests that are there but answer another question, with their time stamps (ns): their jobs run again."""
+    results, suite = request.results, request.suite.name
+    found = [
+        (request.run_manifest(r), current_run(results, suite, *r, request.run_digest(*r))) for r in request.runs
+    ]
+    again = {r for r, (_, current) in zip(request.runs, found, strict=True) if not current}
+    for e in request.evaluations:
+        digest = request.eval_digest(e.arm, e.track, e.seed, e.label)
+        current = current_eval(results, suite, e.label, e.arm, e.track, e.seed, digest)
+        found.append((request.eval_manifest(e), current and Run(e.arm, e.track, e.seed) not in again))
+    there = [Path(path) for path, current in found if not current and Path(path).exists()]
+    return {path: path.stat().st_mtime_ns for path in there}
 
-    def __init__(self, wanted: Sequence[Target], workers: int):
-        self.wanted, self.workers = wanted, max(1, workers)
+
+class Pace:
+    """Seconds per unit of weight of each kind, learnt from jobs as they finish. stale: see `outdated`."""
+
+    def __init__(self, wanted: Sequence[Target], workers: int, stale: Mapping[Path, int] | None = None):
+        self.wanted, self.workers, self.stale = wanted, max(1, workers), stale or {}
         self.seen: dict[Path, tuple[driver.Job, float]] = {}
         self.spent: dict[str, tuple[float, float]] = {}
 
@@ -77,12 +93,18 @@ class Pace:
         left = 0.0
         for target in self.wanted:
             total[target.kind] += 1
-            if target.path.exists():
+            if self._made(target.path):
                 done[target.kind] += 1
             else:
                 left += target.weight * self._per_weight(target.kind)
         elapsed = sum(driver.clock() - job.born for job in running)
         return View(done, total, running, max(0.0, left - elapsed) / self.workers)
+
+    def _made(self, path: Path) -> bool:
+        try:
+            return path.stat().st_mtime_ns != self.stale.get(path)
+        except OSError:
+            return False
 
     def _learn(self, running: list[driver.Job]) -> None:
         now = driver.clock()
@@ -228,7 +250,11 @@ def _run(request: Request, command: list[str], log: Any) -> int:
 
 def _show(request: Request, child: subprocess.Popen) -> None:
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pace, started = Pace(targets(request), workers), time.monotonic()
+    started = time.monotonic()
+    stale: dict[Path, int] = {}
+    with contextlib.suppress(CreditBenchError):  # the child says what is wrong
+        stale = outdated(request)
+    pace = Pace(targets(request), workers, stale)
     if sys.stdout.isatty():
         from rich.live import Live
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -48,6 +49,29 @@ def test_time_to_go_follows_the_pace_seen(tmp_path: Path):
     # one run of weight 2 took 60 s, three are left, two at a time
     assert view.seconds_left == pytest.approx(3 * 60 / 2, rel=0.05)
     assert (view.done["train"], view.total["train"]) == (1, 4)
+
+
+def test_results_that_answer_another_question_are_still_to_do(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """All results are there, one run's method was edited since: that run and its evaluations are left, until remade."""
+    request = make_request({"suite": "toy"})
+    wanted = progress.targets(request)
+    for target in wanted:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        target.path.write_text("{}")
+    edited = request.runs[3]
+    monkeypatch.setattr(progress, "current_run", lambda r, s, arm, track, seed, d: (arm, track, seed) != edited)
+    monkeypatch.setattr(progress, "current_eval", lambda *_: True)
+    stale = progress.outdated(request)
+    evals = [e for e in request.evaluations if (e.arm, e.track, e.seed) == edited]
+    paths = [Path(request.run_manifest(edited)), *(Path(request.eval_manifest(e)) for e in evals)]
+    assert evals and set(stale) == set(paths)
+    pace = progress.Pace(wanted, 2, stale)
+    view = pace.view([])
+    assert (view.done["train"], view.done["evaluate"]) == (7, 18 - len(evals)) and view.seconds_left > 0
+    for path in paths:
+        os.utime(path, ns=(1, 1))  # made again
+    view = pace.view([])
+    assert (view.done["train"], view.done["evaluate"], view.seconds_left) == (8, 18, 0)
 
 
 def test_plain_line_names_counts_jobs_and_time(tmp_path: Path):

@@ -44,7 +44,12 @@ def test_padding_row_order_and_micro_batches_change_nothing(name: str):
     assert any(bool(g.any()) for g in whole[0].grads.values())
 
 
-@pytest.mark.parametrize("name", method_names())
+# Every kind of batch statistic and denominator; the rest are slow tests.
+STATISTICS = ("grpo", "dapo", "cast", "sc_grpo", "top_entropy", "reinforce_pp", "opsd")
+ALONE = [pytest.param(n, marks=() if n in STATISTICS else pytest.mark.slow) for n in method_names()]
+
+
+@pytest.mark.parametrize("name", ALONE)
 def test_each_optimizer_batch_stands_alone(name: str):
     """Statistics of a batch, denominators too, are the optimizer batch's: the other one may be anything."""
     method, plain = build(name), batch()

@@ -117,10 +117,10 @@ def job(
         raise CheckFailed("the driver that started this job is gone; start the workflow again")
     if os.environ.get(DRIVER):
         threading.Thread(target=_watch_driver, daemon=True).start()
-    if noted:
-        with clear_errors(file):
-            write()
     try:
+        if noted:
+            with clear_errors(file):
+                write()
         yield report
     finally:
         with contextlib.suppress(OSError):

@@ -297,7 +297,7 @@ def failures(folder: Path, tests: tuple[str, ...]) -> tuple[list[str], str]:
     """Names of the tests that fail in a tree, and the tail of pytest's output."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", *tests]
     env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
     if done.returncode not in (0, 1):
         raise SystemExit(f"pytest could not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     return re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE), done.stdout[-2000:]

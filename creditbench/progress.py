@@ -195,6 +195,13 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
 
 
+def cache_somewhere(results: str) -> None:
+    """Snakemake keeps a cache below the home folder; where that may not be written, among our scratch files."""
+    home = os.path.expanduser("~")
+    if "XDG_CACHE_HOME" not in os.environ and not os.access(home, os.W_OK):
+        os.environ["XDG_CACHE_HOME"] = str(Path(results).absolute() / ".work" / "cache")
+
+
 def drive(words: Sequence[str]) -> int:
     """Run Snakemake with the given words under the driver's lock and show its progress; returns its exit code."""
     config, words = split_words(words)
@@ -202,6 +209,7 @@ def drive(words: Sequence[str]) -> int:
     if not request.tracks:
         raise CheckFailed("; ".join(skipped_lines(request)))
     lock = driver.hold(request.results)
+    cache_somewhere(request.results)
     logs = Path(request.folder) / "logs"
     with clear_errors(logs):
         logs.mkdir(parents=True, exist_ok=True)

@@ -105,3 +105,15 @@ def test_a_wrong_request_stops_before_snakemake(root: Path, capsys):
     assert progress.main(["--config", "suite=toy", "methods=alfa"]) == 2
     assert capsys.readouterr().err.startswith("creditbench: --config methods: unknown method 'alfa'")
     assert not (root / "results").exists()
+
+
+def test_a_home_that_may_not_be_written_is_not_needed(tmp_path, monkeypatch):
+    """Snakemake ends with a traceback where it cannot make its cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    progress.cache_somewhere(str(tmp_path / "results"))
+    assert "XDG_CACHE_HOME" not in os.environ
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    progress.cache_somewhere(str(tmp_path / "results"))
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / "results" / ".work" / "cache")

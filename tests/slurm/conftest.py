@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.lab import Lab, missing
+from tests.workflow.test_end_to_end import FINAL
 
 REPO = Path(__file__).resolve().parents[2]
 PROFILE = REPO / "workflows" / "profiles" / "slurm"
@@ -38,7 +37,6 @@ resources:
   evaluate: {mem_mb: 1500, runtime: 10}
   tables: {mem_mb: 1500, runtime: 10}
 """
-EQUAL = ("tables/scores.csv", "tables/pairwise.csv", "tables/leaderboard.csv", "tables/budget.csv", "leaderboard.md")
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +45,7 @@ def lab() -> Iterator[Lab]:
     if why := missing():
         pytest.skip(f"slurm: {why}")
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        pytest.fail("Snakemake cannot submit to Slurm: install snakemake-executor-plugin-slurm==2.8.0", pytrace=False)
+        pytest.skip("slurm: Snakemake cannot submit to it: install snakemake-executor-plugin-slurm==2.8.0")
     folder = Path(tempfile.mkdtemp(prefix="creditbench-slurm-", dir="/tmp"))
     cluster = Lab(folder)
     try:
@@ -58,77 +56,88 @@ def lab() -> Iterator[Lab]:
 
 
 class Project:
-    """A folder in which the workflow is driven."""
+    """A folder in which the workflow is driven; starts with what `done` has ready: models, checked data, the base."""
 
-    def __init__(self, folder: Path, lab: Lab):
+    def __init__(self, folder: Path, lab: Lab, done: Path | None = None):
         self.folder, self.lab = folder, lab
+        self.drivers: list[subprocess.Popen[bytes]] = []
         (folder / "lab.yaml").write_text(SUITE)
+        if done:
+            for part in ("models", "lab/data", "lab/evals/tiny_math/base"):
+                shutil.copytree(done / "results" / part, folder / "results" / part)
 
-    def command(self, *words: str, profile: bool = True, suite: str = "") -> list[str]:
-        """The driver's command line: the profile as it is shipped, but for shorter waits between looks at the queue."""
+    def start(self, *words: str, profile: bool = True, suite: str = "") -> subprocess.Popen[bytes]:
+        """Start the driver with the profile as it is shipped, but for shorter waits between looks at the queue."""
         where = ["--profile", str(PROFILE), "--slurm-init-seconds-before-status-checks", "1"]
-        where += ["--seconds-between-status-checks", "1"]
-        given = ["--snakefile", str(REPO / "Snakefile"), *(where if profile else ["--cores", "2"])]
         config = ["--config", f"suite={suite or self.folder / 'lab.yaml'}", *words]
-        return [sys.executable, "-m", "creditbench.progress", *given, *config]
+        given = ["--snakefile", str(REPO / "Snakefile"), *(where if profile else ["--cores", "2"]), *config]
+        path = f"{REPO}:{REPO / 'tests' / 'slurm' / 'quick'}"
+        environment = {**self.lab.env, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        with self.output.open("ab") as output:
+            driver = subprocess.Popen(
+                [sys.executable, "-m", "creditbench.progress", *given], cwd=self.folder, env=environment,
+                stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+        self.drivers.append(driver)
+        return driver
 
     @property
-    def env(self) -> dict[str, str]:
-        """The cluster's environment and this checkout's code, one torch thread per process."""
-        return {**self.lab.env, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    def output(self) -> Path:
+        """What all drivers of this project said."""
+        return self.folder / "output.txt"
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start the driver."""
-        return subprocess.Popen(
-            self.command(*words), cwd=self.folder, env=self.env, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+    def said(self) -> str:
+        """The end of what drivers, Snakemake and jobs said."""
+        logs = sorted(path for path in (self.folder / "results").rglob("*.log") if path.stat().st_size)
+        return "\n".join(f"== {path}\n{path.read_text(errors='replace')[-3000:]}" for path in [*logs, self.output])
 
-    def run(self, *words: str, profile: bool = True, suite: str = "", seconds: float = 500) -> str:
-        """Drive to the end; what was said. Fails the test when the driver does not end with code 0."""
-        done = subprocess.run(
-            self.command(*words, profile=profile, suite=suite), cwd=self.folder, env=self.env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-4000:] + self.log()
-        return done.stdout
-
-    def log(self) -> str:
-        """The end of Snakemake's own log."""
-        found = [path.read_text(errors="replace")[-4000:] for path in self.folder.glob("results/*/logs/snakemake.log")]
-        return "\n".join(found)
-
-    def finish(self, driver: subprocess.Popen[str], seconds: float = 700) -> str:
-        """Wait for a driver that was started; fails the test when it does not end with code 0."""
+    def finish(self, driver: subprocess.Popen[bytes], seconds: float = 600) -> str:
+        """Wait for a driver; what all drivers said. Fails the test when it does not end with code 0."""
         try:
-            said, _ = driver.communicate(timeout=seconds)
+            code: int | None = driver.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(driver.pid, signal.SIGKILL)
-            raise
-        assert driver.returncode == 0, said[-4000:] + self.log()
-        return said
+            code = None
+        assert code == 0, f"exit code {code} (None: not over after {seconds:g} s)\n{self.said()}"
+        return self.output.read_text()
 
-    def training(self) -> bool:
-        """Whether a run has taken at least one step and is not over."""
-        return any(path.stat().st_size for path in self.folder.glob("results/.work/*/curve.jsonl"))
+    def end(self) -> None:
+        """End what is left of this project: drivers, and their jobs on the cluster."""
+        for driver in self.drivers:
+            if driver.poll() is None:
+                driver.kill()
+                driver.wait()
+        for job in self.lab.jobs():
+            if job["state"] in ("PENDING", "RUNNING"):
+                self.lab.run("scancel", job["id"])
+
+    def steps(self) -> int:
+        """Steps that the run under way has noted, those of earlier attempts included; 0 when none is under way."""
+        return sum(path.read_bytes().count(b"\n") for path in self.folder.glob("results/.work/*/curve.jsonl"))
 
     def tables(self) -> dict[str, bytes]:
         """The files that must not depend on what happened on the way."""
-        return {name: (self.folder / "results" / "lab" / name).read_bytes() for name in EQUAL}
-
-
-@pytest.fixture
-def project(tmp_path: Path, lab: Lab) -> Iterator[Project]:
-    """A fresh project; whatever it left on the cluster is cancelled."""
-    yield Project(tmp_path, lab)
-    for job in lab.jobs():
-        if job["state"] in ("PENDING", "RUNNING"):
-            lab.run("scancel", job["id"])
+        return {name: (self.folder / "results" / "lab" / name).read_bytes() for name in FINAL}
 
 
 @pytest.fixture(scope="session")
-def calm(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> dict[str, bytes]:
-    """Tables of the same suite from a local run that nothing disturbed."""
+def calm(tmp_path_factory: pytest.TempPathFactory, lab: Lab) -> Project:
+    """The same suite, run on this machine alone and not disturbed."""
     quiet = Project(tmp_path_factory.mktemp("calm"), lab)
-    quiet.run(profile=False)
-    return quiet.tables()
+    quiet.finish(quiet.start(profile=False))
+    return quiet
+
+
+@pytest.fixture
+def empty(tmp_path: Path, lab: Lab) -> Iterator[Project]:
+    """A fresh project; nothing of it is left running."""
+    project = Project(tmp_path, lab)
+    yield project
+    project.end()
+
+
+@pytest.fixture
+def project(tmp_path: Path, lab: Lab, calm: Project) -> Iterator[Project]:
+    """A project that has all but the run, its evaluation and the tables; nothing of it is left running."""
+    project = Project(tmp_path, lab, done=calm.folder)
+    yield project
+    project.end()

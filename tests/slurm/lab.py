@@ -3,6 +3,7 @@
 Needs root and Debian's packages slurm-wlm and munge. Everything lives in FOLDER (configuration, key, state, logs,
 process ids), but for a link at /etc/slurm/slurm.conf: Snakemake's Slurm plugin takes SLURM_CONF out of its jobs'
 environment. A machine with a Slurm of its own is left alone. Two slurmd share the host, told apart by name and port.
+The cluster ends with the process that started it, however that ends: a guard watches it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import psutil
 
 NODES = ("n1", "n2")
 SYSTEM_CONF = Path("/etc/slurm/slurm.conf")
@@ -64,14 +67,21 @@ def missing() -> str:
     """Why no lab can run here, or an empty text."""
     if os.geteuid() != 0:
         return "needs root"
-    if SYSTEM_CONF.exists() and not _is_lab(SYSTEM_CONF):
-        return f"needs a machine without a Slurm of its own ({SYSTEM_CONF} is there)"
+    if why := foreign(os.environ, SYSTEM_CONF):
+        return f"needs a machine without a Slurm of its own ({why})"
     absent = [name for name in PROGRAMS if _program(name) is None]
     return f"needs the packages slurm-wlm and munge ({', '.join(absent)} not found)" if absent else ""
 
 
-def _is_lab(conf: Path) -> bool:
-    return conf.is_symlink() and "ClusterName=lab" in conf.read_text()
+def foreign(environ: Mapping[str, str], conf: Path) -> str:
+    """What says that this machine belongs to a cluster or has a lab already; an empty text where nothing does."""
+    told = sorted(name for name in ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JOB_ID") if environ.get(name))
+    if told:
+        return f"{told[0]} is set"
+    if conf.exists() and not (conf.is_symlink() and "ClusterName=lab\n" in conf.read_text()):
+        return f"{conf} is there"
+    running = sorted({"slurmctld", "slurmd", "slurmdbd"} & {process.name() for process in psutil.process_iter()})
+    return f"{running[0]} is running" if running else ""
 
 
 def _program(name: str) -> str | None:
@@ -132,12 +142,24 @@ class Lab:
         SYSTEM_CONF.parent.mkdir(exist_ok=True)
         SYSTEM_CONF.unlink(missing_ok=True)
         SYSTEM_CONF.symlink_to(self.conf)
+        words = [sys.executable, str(Path(__file__).resolve()), "guard", str(self.folder), str(os.getpid())]
+        quiet = subprocess.DEVNULL
+        subprocess.Popen(words, start_new_session=True, cwd="/", stdin=quiet, stdout=quiet, stderr=quiet)
         self._start_munge()
         self._spawn("slurmctld")
+        wait_for("the controller", self._is_meant)
         for node in NODES:
             self.start_node(node)
         wait_for("two idle nodes", lambda: self.node_states() == dict.fromkeys(NODES, "idle"))
         return self
+
+    def _is_meant(self) -> bool:
+        """Whether Slurm's commands mean this cluster when the environment does not tell them. Raises RuntimeError."""
+        environ = {key: value for key, value in self.env.items() if key != "SLURM_CONF"}
+        done = subprocess.run(["scontrol", "show", "config"], env=environ, capture_output=True, text=True, timeout=30)
+        if done.returncode == 0 and f"= {self.conf}\n" not in done.stdout:
+            raise RuntimeError("Slurm's commands mean another cluster here; nothing was sent to it")
+        return done.returncode == 0
 
     def _start_munge(self) -> None:
         home = self.folder / "munge"
@@ -163,21 +185,37 @@ class Lab:
         """Process of a node's slurmd."""
         return int((self.folder / f"spool.{node}" / "slurmd.pid").read_text())
 
-    def crash_node(self, node: str) -> None:
-        """Kill a node's slurmd, the step daemons that it started and its jobs' processes, as a power cut would."""
-        import psutil
-
+    def crash_node(self, node: str, jobs_too: bool = True) -> None:
+        """Kill a node's slurmd and the step daemons it started; its jobs' processes too, as a power cut would."""
         jobs = self.jobs_on(node)
         titles = tuple(f"slurmstepd: [{job}." for job in jobs)
-        os.kill(self.node_pid(node), signal.SIGKILL)
-        for pid in [pid for job in jobs for pid in self.processes_of(job)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for process in psutil.process_iter(["name"]):
+        struck = [psutil.Process(self.node_pid(node))]
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # their titles are written over their environment
+                if " ".join(process.cmdline()).startswith(titles):
+                    struck.append(process)
+        if jobs_too:
+            struck += [process for job in jobs for process in self.processes_of(job)]
+        for harm in (psutil.Process.suspend, psutil.Process.kill):  # at one moment: none may report the others' end
+            for process in struck:
+                with contextlib.suppress(psutil.Error):
+                    harm(process)
+
+    def kill_job(self, job: str) -> None:
+        """SIGKILL all processes of a job."""
+        for process in self.processes_of(job):
             with contextlib.suppress(psutil.Error):
-                ours = process.info["name"] == "slurmstepd" and process.environ().get("SLURM_CONF") == str(self.conf)
-                if ours and " ".join(process.cmdline()).startswith(titles):
-                    process.kill()
+                process.kill()
+
+    def mend(self) -> None:
+        """Bring all nodes back, whatever was done to them. Raises TimeoutError."""
+        for node, state in self.node_states().items():
+            if not _alive(self.node_pid(node)):
+                self.start_node(node)
+            if state.startswith(("dr", "down")):
+                with contextlib.suppress(subprocess.CalledProcessError):  # it may be back by itself
+                    self.run("scontrol", "update", f"nodename={node}", "state=resume")
+        wait_for("all nodes", lambda: self.node_states() == dict.fromkeys(NODES, "idle"), 60)
 
     def node_states(self) -> dict[str, str]:
         """Node -> state, as sinfo says it; empty while the controller does not answer."""
@@ -198,21 +236,22 @@ class Lab:
         """Ids of the jobs that run on a node."""
         return [job["id"] for job in self.jobs() if job["node"] == node and job["state"] in ("RUNNING", "COMPLETING")]
 
-    def processes_of(self, job: str) -> list[int]:
-        """Processes of a job, found by their environment."""
-        import psutil
-
+    def processes_of(self, job: str, words: str = "") -> list[psutil.Process]:
+        """Processes of a job, found by their environment, whose command line has `words`."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 environ = process.environ()
-                if environ.get("SLURM_JOB_ID") == job and environ.get("SLURM_CLUSTER_NAME") == "lab":
-                    found.append(process.pid)
+                mine = environ.get("SLURM_JOB_ID") == job and environ.get("SLURM_CLUSTER_NAME") == "lab"
+                if mine and words in " ".join(process.cmdline()):
+                    found.append(process)
         return found
 
     def stop(self) -> None:
-        """Cancel what runs and end the daemons; nothing of the cluster is left but the folder."""
-        with contextlib.suppress(subprocess.SubprocessError):
+        """Cancel what runs and end the daemons, whatever state they are in; nothing of the cluster is left running."""
+        if not self.conf.exists():
+            return
+        with contextlib.suppress(subprocess.SubprocessError, TimeoutError, OSError):
             self.run("scancel", "--full", "--user=root")
             wait_for("jobs to end", lambda: not any(j["state"] in ("RUNNING", "COMPLETING") for j in self.jobs()), 10)
         files = [self.folder / f"spool.{node}" / "slurmd.pid" for node in NODES]
@@ -220,8 +259,36 @@ class Lab:
         for file in files:
             with contextlib.suppress(OSError, ValueError):
                 _end(int(file.read_text()))
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.pid != os.getpid() and (process.name() == "slurmstepd" or self._left(process.environ())):
+                    process.kill()
         if SYSTEM_CONF.is_symlink() and SYSTEM_CONF.resolve() == self.conf:
             SYSTEM_CONF.unlink()
+        self.conf.unlink(missing_ok=True)
+
+    def _left(self, environ: dict[str, str]) -> bool:
+        """Whether a process that is still there belongs to this cluster: a driver, a job's process."""
+        job = "SLURM_JOB_ID" in environ and environ.get("SLURM_CLUSTER_NAME") == "lab"
+        return environ.get("SLURM_CONF") == str(self.conf) or job
+
+
+def guard(folder: Path, owner: int) -> None:
+    """Wait until the cluster is stopped; stop it and remove its folder when the process that started it is gone."""
+    lab = Lab(folder)
+    while lab.conf.exists():
+        if not _alive(owner):
+            lab.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        time.sleep(0.5)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _end(pid: int) -> None:
@@ -234,19 +301,28 @@ def _end(pid: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """`start FOLDER` prints the line that makes a shell use the cluster; `stop FOLDER` ends it."""
+    """`start FOLDER` runs a cluster until it is interrupted, `stop FOLDER` ends it; `guard FOLDER PID` is its guard."""
+    if len(argv) == 3 and argv[0] == "guard":
+        guard(Path(argv[1]), int(argv[2]))
+        return 0
     if len(argv) != 2 or argv[0] not in ("start", "stop"):
         print("usage: lab.py start|stop FOLDER", file=sys.stderr)
-        return 2
-    if why := missing():
-        print(f"lab: {why}", file=sys.stderr)
         return 2
     lab = Lab(argv[1])
     if argv[0] == "stop":
         lab.stop()
         return 0
-    lab.start()
-    print(f"export SLURM_CONF={lab.conf}")
+    if why := missing():
+        print(f"lab: {why}", file=sys.stderr)
+        return 2
+    try:
+        lab.start()
+        print(f"export SLURM_CONF={lab.conf}", flush=True)
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        lab.stop()
     return 0
 
 

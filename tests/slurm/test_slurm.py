@@ -5,42 +5,61 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
+import subprocess
+import sys
 
 import pytest
 import yaml
 
-from tests.slurm.conftest import PROFILE
-from tests.slurm.lab import wait_for
+from tests.slurm.conftest import PROFILE, REPO, SUITE, Project
+from tests.slurm.lab import Lab, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+TRAIN = "-m creditbench train"
 UUID = r"creditbench_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
-def jobs_of(lab, before):
-    """Jobs that came after `before` did, by what they are for."""
-    known = {job["id"] for job in before}
-    return [job for job in lab.jobs() if job["id"] not in known]
+def trainings(lab: Lab, known: set[str], *states: str) -> list[dict[str, str]]:
+    """Training jobs that are not among the `known` ones, in one of these states (any when none is given)."""
+    jobs = [job for job in lab.jobs() if job["id"] not in known and job["comment"].startswith("rule_train")]
+    return [job for job in jobs if not states or job["state"] in states]
 
 
-def trained(jobs):
-    return [job["state"] for job in jobs if job["comment"].startswith("rule_train")]
+def ids(lab: Lab) -> set[str]:
+    """All jobs that there are now."""
+    return {job["id"] for job in lab.jobs()}
 
 
-def test_smoke_end_to_end(lab, project):
-    """Suite smoke as a user starts it: all jobs of one run of the driver share its UUID and end well."""
-    before = lab.jobs()
-    said = project.run(suite="smoke")
-    jobs = jobs_of(lab, before)
-    assert "leaderboard: results/smoke/leaderboard.md" in said
-    # data, base, 3 methods x 2 seeds, as many evaluations and two of the base, tables
-    assert len(jobs) == 1 + 1 + 6 + 8 + 1
-    assert {job["state"] for job in jobs} == {"COMPLETED"}
-    assert {job["node"] for job in jobs} == {"n1", "n2"}
-    (name,) = {job["name"] for job in jobs}
-    assert re.fullmatch(UUID, name)
-    page = (project.folder / "results" / "smoke" / "leaderboard.md").read_text()
-    assert all(arm in page for arm in ("grpo", "dapo", "sc_grpo"))
+def at_work(project: Project, known: set[str]) -> dict[str, str]:
+    """Wait until a training job that is not among the `known` ones takes steps; that job, the only one that runs."""
+    lab = project.lab
+
+    def training() -> list[dict[str, str]]:
+        return [job for job in trainings(lab, known, "RUNNING") if lab.processes_of(job["id"], TRAIN)]
+
+    wait_for("a training job", training, 300)
+    before = project.steps()
+    wait_for(f"a step beyond {before}", lambda: project.steps() > before, 120, every=0.02)
+    (job,) = trainings(lab, set(), "RUNNING")
+    return job
+
+
+def state(lab: Lab, job: dict[str, str]) -> str:
+    return next(one["state"] for one in lab.jobs() if one["id"] == job["id"])
+
+
+def test_jobs_get_what_the_suite_asks_for_and_not_what_this_machine_has(tmp_path):
+    """profiles/default, which Snakemake reads too, limits cores and accelerators: to one machine, not to a cluster."""
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    cores = (os.cpu_count() or 1) + 6
+    asked = SUITE.replace("train: {mem", f"train: {{threads: {cores}, gpus: 16, nodes: 2, mem")
+    (tmp_path / "lab.yaml").write_text(asked)
+    words = [sys.executable, "-m", "snakemake", "-n", "--snakefile", str(REPO / "Snakefile"), "--profile", str(PROFILE)]
+    done = subprocess.run([*words, "--config", "suite=lab.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (rule,) = re.findall(r"^rule train:\n((?: .*\n)+)", done.stdout + done.stderr, re.MULTILINE)
+    assert f"threads: {cores}\n" in rule
+    assert re.search(r"resources: .*gpus=16, nodes=2, tasks=2", rule)
 
 
 def test_states_come_from_squeue_where_accounting_does_not_answer(lab, monkeypatch):
@@ -55,56 +74,44 @@ def test_states_come_from_squeue_where_accounting_does_not_answer(lab, monkeypat
     assert yaml.safe_load((PROFILE / "config.yaml").read_text())["slurm-status-command"] == "squeue"
 
 
-def test_driver_killed_then_job_killed(lab, project, calm):
-    """The jobs of a driver killed with -9 live on; the next driver cancels them first. A job killed is run again."""
-    before = lab.jobs()
+def test_driver_killed_then_job_killed_then_job_cancelled(lab, project, calm):
+    """The job of a driver killed with -9 lives on: the next driver ends it first. A job that dies is run again."""
+    known = ids(lab)
     driver = project.start()
-    wait_for("a first training step", project.training, 600)
+    old = at_work(project, known)
+    for process in lab.processes_of(old["id"], TRAIN):  # it stands still, so that it is there when the next one comes
+        process.suspend()
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    (old,) = [j for j in jobs_of(lab, before) if j["comment"].startswith("rule_train") and j["state"] == "RUNNING"]
-    known = lab.jobs()
+    assert state(lab, old) == "RUNNING"
+
     driver = project.start()
-    (new,) = wait_for(
-        "the run to be started again",
-        lambda: [j for j in jobs_of(lab, known) if j["comment"].startswith("rule_train") and j["state"] == "RUNNING"],
-        300,
-    )
-    assert {job["id"]: job["state"] for job in lab.jobs()}[old["id"]] == "CANCELLED"
-    assert new["name"] != old["name"]
+    first = at_work(project, ids(lab))
+    assert state(lab, old) == "CANCELLED"
     assert not lab.processes_of(old["id"])
-    processes = wait_for("its processes", lambda: lab.processes_of(new["id"]), 60)
-    for pid in processes:
-        os.kill(pid, signal.SIGKILL)
+    assert first["name"] != old["name"]
+    lab.kill_job(first["id"])
+    second = at_work(project, ids(lab))
+    assert state(lab, first) == "FAILED"
+    lab.run("scancel", second["id"])
+
     said = project.finish(driver)
-    assert re.search(rf"cancelled [12] Slurm jobs of a driver that died \({old['name']}\)", said)
-    assert trained(jobs_of(lab, known)) == ["FAILED", "COMPLETED"]
-    assert project.tables() == calm
+    assert f"cancelled 1 Slurm jobs of a driver that died ({old['name']})" in said
+    assert [job["state"] for job in trainings(lab, known)] == ["CANCELLED", "FAILED", "CANCELLED", "COMPLETED"]
+    assert project.tables() == calm.tables()
 
 
-def test_node_drained_then_node_crashed(lab, project, calm):
-    """Nothing is sent to a drained node; the run of a node that dies starts again on another one, and only there."""
-    before = lab.jobs()
-    lab.run("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
-    driver = project.start()
-    try:
-        wait_for("a first training step", project.training, 600)
-        assert {job["node"] for job in jobs_of(lab, before)} == {"n2"}
-        lab.run("scontrol", "update", "nodename=n1", "state=resume")
-        lab.crash_node("n2")
-        died = time.monotonic()
-        wait_for("the node to be seen down", lambda: lab.node_states().get("n2", "").startswith("down"), 90)
-        print(f"node seen down after {time.monotonic() - died:.0f} s")
-        project.finish(driver)
-        jobs = jobs_of(lab, before)
-        states = trained(jobs)
-        assert states[0] == "NODE_FAIL"
-        assert states[-1] == "COMPLETED"
-        assert [job["node"] for job in jobs if job["comment"].startswith("rule_train")][-1] == "n1"
-        assert project.tables() == calm
-    finally:
-        if lab.node_states()["n1"].startswith("dr"):
-            lab.run("scontrol", "update", "nodename=n1", "state=resume")
-        if lab.node_states()["n2"].startswith("down"):
-            lab.start_node("n2")
-    wait_for("the node to be back", lambda: lab.node_states()["n2"] == "idle", 30)
+def test_smoke_end_to_end(lab, empty):
+    """Suite smoke as a user starts it: all jobs of one run of the driver share its UUID and end well."""
+    known = ids(lab)
+    said = empty.finish(empty.start(suite="smoke"))
+    jobs = [job for job in lab.jobs() if job["id"] not in known]
+    assert "leaderboard: results/smoke/leaderboard.md" in said
+    # data, base, 3 methods x 2 seeds, as many evaluations and two of the base, tables
+    assert len(jobs) == 1 + 1 + 6 + 8 + 1
+    assert {job["state"] for job in jobs} == {"COMPLETED"}
+    assert {job["node"] for job in jobs} == {"n1", "n2"}
+    (name,) = {job["name"] for job in jobs}
+    assert re.fullmatch(UUID, name)
+    page = (empty.folder / "results" / "smoke" / "leaderboard.md").read_text()
+    assert all(arm in page for arm in ("grpo", "dapo", "sc_grpo"))

@@ -101,6 +101,27 @@ def test_driver_killed_then_job_killed_then_job_cancelled(lab, project, calm):
     assert project.tables() == calm.tables()
 
 
+def test_node_drained_then_node_crashed(lab, project, calm):
+    """Nothing is sent to a drained node. The run of a dead node goes on elsewhere."""
+    known = ids(lab)
+    try:
+        lab.run("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
+        driver = project.start()
+        first = at_work(project, known)
+        assert lab.node_states()["n1"] == "drained"
+        assert {job["node"] for job in lab.jobs() if job["id"] not in known} == {"n2"}
+        lab.run("scontrol", "update", "nodename=n1", "state=resume")
+
+        lab.crash_node("n2")
+        second = at_work(project, ids(lab))
+        assert (state(lab, first), second["node"]) == ("NODE_FAIL", "n1")
+        project.finish(driver)
+        assert [job["state"] for job in trainings(lab, known)] == ["NODE_FAIL", "COMPLETED"]
+        assert project.tables() == calm.tables()
+    finally:
+        lab.mend()
+
+
 def test_smoke_end_to_end(lab, empty):
     """Suite smoke as a user starts it: all jobs of one run of the driver share its UUID and end well."""
     known = ids(lab)

@@ -105,12 +105,14 @@ class Hint:
     kinds: `rollout` (a sampled response, in `completion`), `solution` (the item's reference solution),
     `answer` (the item's gold answer), `header` (a literal header after the problem, nothing else), `answer-header`
     (the gold answer between problem and header).
-    `item` is set when the context speaks of another problem (the `wrong-context` placebo).
+    `item` is set when the context speaks of another problem (the `wrong-context` placebo). `solved`: whether
+    `completion` is verified; a prompt must not call one that is not a solution (SC-GRPO's unsolved groups).
     """
 
     kind: HintKind
     completion: Completion | None = None
     item: Item | None = None
+    solved: bool = True
 
 
 PROBLEM = Hint("problem")

@@ -172,6 +172,14 @@ def uniform_groups(batch: RolloutBatch) -> Tensor:
     return (n_c == 0) | (n_c == group_size(batch.group_B).long())
 
 
+def quantile_of(values: Tensor, q: float) -> Tensor:
+    """Quantile over all values in float64, linear interpolation: `torch.quantile` without its limit of 2**24 values."""
+    ordered = values.double().flatten().sort().values
+    at = q * (len(ordered) - 1)
+    low = ordered[int(at)]
+    return torch.lerp(low, ordered[min(int(at) + 1, len(ordered) - 1)], at - int(at))
+
+
 def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """Mean over masked tokens of each row [B]; 0 for a row without tokens."""
     mask = mask_BT.to(values_BT.dtype)

@@ -29,6 +29,7 @@ Choose every option the customer names, then click[buy now]. Only a purchase ear
 """
 HINTS = {
     "rollout": "These actions bought the right product before:\n{text}\n\n",
+    "attempt": "These actions were tried before:\n{text}\n\n",
     "solution": "One way to buy the right product:\n{text}\n\n",
     "header": "Consider the request carefully.\n\n",
 }
@@ -76,7 +77,7 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
         body = hint.completion.text if hint.completion is not None else (hint.item or item).solution
         if hint.kind not in HINTS or (hint.kind != "header" and not body):
             raise BadInput(f"webshop: item {item.id}: a hint of kind {hint.kind!r} has no content to show")
-        text += HINTS[hint.kind].format(text=body)
+        text += HINTS[hint.kind if hint.solved else "attempt"].format(text=body)
     if protocol.prompt == "plain":
         return text
     if protocol.prompt != "chat":

@@ -52,7 +52,8 @@ def hint_text(item: Item, hint: Hint) -> str:
     """What a teacher is shown beside the problem. Raises BadInput for a hint without content."""
     about = hint.item or item
     if hint.kind == "rollout" and hint.completion is not None:
-        return f"A response that reached the correct answer:\n\n{hint.completion.text}\n\n{OWN_WORDS}"
+        about_it = "A response that reached the correct answer" if hint.solved else "Another response to this problem"
+        return f"{about_it}:\n\n{hint.completion.text}\n\n{OWN_WORDS}"
     if hint.kind == "solution" and about.solution:
         return f"A reference solution:\n\n{about.solution}\n\n{OWN_WORDS}"
     if hint.kind == "answer" and about.answer:

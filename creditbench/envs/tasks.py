@@ -12,6 +12,7 @@ from creditbench.items import Completion, Graded, Hint, Item
 
 HINTS = {
     "rollout": "These actions worked before:\n{text}\n\n",
+    "attempt": "These actions were tried before:\n{text}\n\n",
     "solution": "One way to do it:\n{text}\n\n",
     "header": "Consider the task carefully.\n\n",
 }
@@ -35,7 +36,7 @@ def render_rules(name: str, rules: str, item: Item, protocol: EvalProtocol, hint
         body = hint.completion.text if hint.completion is not None else (hint.item or item).solution
         if hint.kind not in HINTS or (hint.kind != "header" and not body):
             raise BadInput(f"{name}: item {item.id}: a hint of kind {hint.kind!r} has no content to show")
-        text += HINTS[hint.kind].replace("{text}", body)
+        text += HINTS[hint.kind if hint.solved else "attempt"].replace("{text}", body)
     if protocol.prompt == "plain":
         return text
     if protocol.prompt != "chat":

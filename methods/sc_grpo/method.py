@@ -14,7 +14,7 @@ import torch
 
 from creditbench.items import Hint
 from creditbench.method import Method, Surrogate, Teacher, group_zscore
-from creditbench.rollouts import n_correct
+from creditbench.rollouts import n_correct, quantile_of
 from creditbench.signals import TeacherKL
 
 WEIGHTED = {
@@ -42,7 +42,7 @@ def siblings(group, match_length: bool = False, weighted: str = "partial+none"):
         return [None] * group.size
     if routed == "none":
         r = group.rng.randrange(group.size)
-        return [None if i == r else Hint("rollout", group.completions[r]) for i in range(group.size)]
+        return [None if i == r else Hint("rollout", group.completions[r], solved=False) for i in range(group.size)]
     hints = []
     for i in range(group.size):
         others = [j for j in right if j != i]
@@ -63,7 +63,7 @@ def saturation(kl_BT, active_BT, scope_B, c_min: float, quantile: float):
     for scope in torch.unique(scope_B).tolist():
         at_BT = active_BT & (scope_B == scope)[:, None]
         if bool(at_BT.any()):
-            c = max(float(torch.quantile(kl_BT[at_BT].double(), quantile)), c_min)
+            c = max(float(quantile_of(kl_BT[at_BT], quantile)), c_min)
             f_BT = torch.where(at_BT, kl_BT / (kl_BT + c), f_BT)
     return f_BT
 
@@ -80,7 +80,7 @@ def gathered_saturation(kl_BT, active_BT, batch, s):
         at_BT = active_BT & (batch.optim_B == u)[:, None]
         everyone = batch.gather(kl_BT[at_BT])
         if len(everyone):
-            c = max(float(torch.quantile(everyone.double(), s.quantile)), s.c_min)
+            c = max(float(quantile_of(everyone, s.quantile)), s.c_min)
             f_BT = torch.where(at_BT, kl_BT / (kl_BT + c), f_BT)
     return f_BT
 

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from creditbench.method import Method, Surrogate, group_zscore
+from creditbench.rollouts import quantile_of
 from creditbench.signals import Entropy
 
 
@@ -21,7 +22,7 @@ def credit(adv_B, batch, signals, keep: float):
         at_BT = batch.mask_BT & (batch.optim_B == u)[:, None]
         everyone = batch.gather(signals.entropy_BT[at_BT])
         if len(everyone):
-            threshold = torch.quantile(everyone.double(), 1 - keep)
+            threshold = quantile_of(everyone, 1 - keep)
             kept = int((everyone.double() >= threshold).sum())
             weight_BT[at_BT & (signals.entropy_BT.double() >= threshold)] = len(everyone) / kept
     return adv_B[:, None] * weight_BT

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from creditbench.benchmark import get_benchmark
 from creditbench.conformance.synthetic import SIBLING, ids_of
+from creditbench.items import Item
 from creditbench.method import get_method, group_zscore
 from creditbench.placebos import wrong_context
+from creditbench.rollouts import quantile_of
 from tests.methods.kit import (
     SETTINGS,
     build,
@@ -246,3 +249,25 @@ def test_wrong_context_reads_another_problem():
     for b, hint in enumerate(hints):
         owner = next(r for r in range(8) if batch.completions[r] is hint.completion)
         assert batch.items[owner].id != batch.items[b].id
+
+
+def test_a_failed_reference_is_never_called_a_solution():
+    """Solve-none groups: the teacher reads o_r as another response, on every kind of benchmark that words it."""
+    batch = synthetic_batch([[0, 0, 0, 0], [1, 0, 1, 0]])
+    unsolved, partial = (module().siblings(group) for group in batch.groups())
+    assert {h.solved for h in unsolved if h is not None} == {False} and {h.solved for h in partial} == {True}
+    for name, praised in (("dapo_math_17k", "reached the correct answer"), ("webshop", "bought the right product")):
+        found = get_benchmark(name)
+        item = Item("p1", "Find it.", "7", "", {})
+        for hint, told in ((unsolved, False), (partial, True)):
+            given = next(h for h in hint if h is not None)
+            assert (praised in str(found.prompt(item, found.card.protocol, given))) is told
+
+
+def test_quantile_is_torchs_and_has_no_upper_size():
+    for n in (1, 2, 5, 1000):
+        values = torch.randn(n, generator=torch.Generator().manual_seed(n))
+        for q in (0.0, 0.5, 0.75, 0.8, 1.0):
+            assert torch.equal(quantile_of(values, q), torch.quantile(values.double(), q))
+    values = torch.arange(2**24 + 5, dtype=torch.float32).flip(0)  # torch.quantile refuses more than 2**24
+    assert float(quantile_of(values, 0.75)) == pytest.approx(0.75 * (2**24 + 4), abs=2)

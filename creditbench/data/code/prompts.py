@@ -47,7 +47,8 @@ def _few_tests(item: Item) -> str:
 def _hint(item: Item, hint: Hint) -> str:
     about = hint.item or item
     if hint.kind == "rollout" and hint.completion is not None:
-        return f"A response whose program passed the tests:\n\n{hint.completion.text}\n\n{OWN_WORDS}"
+        about_it = "A response whose program passed the tests" if hint.solved else "Another response to this problem"
+        return f"{about_it}:\n\n{hint.completion.text}\n\n{OWN_WORDS}"
     if hint.kind == "solution" and about.solution:
         return f"A reference solution:\n\n```python\n{about.solution.rstrip()}\n```\n\n{OWN_WORDS}"
     if hint.kind == "answer" and (shown := _few_tests(about)):

@@ -2,7 +2,8 @@
 
 Run: python tests/perf/tiles_memory.py [B T V H]. Default B=2, T=1024, V=151,936, H=32 in float32 on CPU (H is small so
 that the head's own weights do not hide the logits). Each case runs in a process of its own; the peak is the rise of
-the process's resident memory over what it held before. Ends with code 1 when a ratio is above 1/8 or a value is off.
+the process's resident memory over what it held before. Ends with code 1 when a ratio is above 1/8 or a value is off by
+more than 1e-6 of its size, or 1e-6 nat where it is below one nat (float32 rounding of the textbook form itself).
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def main(sizes: Sequence[int] = (2, 1024, 151_936, 32)) -> int:
         ratio = found["tiled"]["peak_mib"] / found["naive"]["peak_mib"]
         pairs = list(zip(values["tiled"], values["naive"], strict=True))
         worst = [float((a - b).abs().max() / b.abs().max()) for a, b in pairs]
-        good = ratio <= LIMIT and worst[0] <= 1e-6
+        off = float((pairs[0][0] - pairs[0][1]).abs().max() / pairs[0][1].abs().max().clamp(min=1))
+        good = ratio <= LIMIT and off <= 1e-6
         failed += not good
         print(
             f"{case:8} naive {found['naive']['peak_mib']:7.0f} MiB {found['naive']['seconds']:5.1f} s   "

@@ -166,8 +166,9 @@ def leaderboard_rows(loaded: Loaded, track: str, headline: str) -> tuple[list[Ro
     Score: mean over the track's benchmarks of the headline metric, over the seeds that have all of them. Interval and
     ranks speak about new problems of this kind and new seeds (`superpopulation`); ranks are Holm-corrected over all
     pairs. Arms with fewer than 3 seeds have no interval and no test, so that their rank range is everything.
-    Secondary: `p_first` (`stats.p_best` among the arms that have the seeds for it) and `iqm`, the interquartile mean
-    over seeds and benchmarks.
+    Secondary, in the CSV alone: `p_first` (`stats.p_best` among the arms that have the seeds for it), which takes the
+    fitted variances for the true ones and so is too sure at few seeds, and `iqm`, the interquartile mean over seeds and
+    benchmarks.
     """
     groups = loaded.of_track(track)
     if not groups:

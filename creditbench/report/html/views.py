@@ -90,7 +90,6 @@ def track_view(tables: Tables, track: str) -> Json:
         "aids": reading_aids(tables, track),
         "equal": [[row.get(name) for name in EQUAL_FIELDS] for row in tables.rows["equal"] if row["track"] == track],
         "costs": {row["method"]: {name: row[name] for name in COUNTED} for row in rows},
-        "first": {row["method"]: row["p_first"] for row in rows},
         "spent": {row["method"]: row for row in tables.rows["cost_sums"] if row["track"] == track},
     }
     if len(groups) > 1:

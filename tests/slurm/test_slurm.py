@@ -122,6 +122,23 @@ def test_node_drained_then_node_crashed(lab, project, calm):
         lab.mend()
 
 
+@pytest.mark.slow
+def test_node_set_down_by_hand(lab, project, calm):
+    """`scontrol update state=down`: the job ends as NODE_FAIL, is not requeued, and a second one goes on."""
+    known = ids(lab)
+    try:
+        driver = project.start()
+        first = at_work(project, known)
+        lab.run("scontrol", "update", f"nodename={first['node']}", "state=down", "reason=test")
+        at_work(project, {*known, first["id"]})  # on any node: this one is back once its daemon has registered
+        assert state(lab, first) == "NODE_FAIL"
+        project.finish(driver)
+        assert [job["state"] for job in trainings(lab, known)] == ["NODE_FAIL", "COMPLETED"]
+        assert project.tables() == calm.tables()
+    finally:
+        lab.mend()
+
+
 def test_smoke_end_to_end(lab, empty):
     """Suite smoke as a user starts it: all jobs of one run of the driver share its UUID and end well."""
     known = ids(lab)

@@ -87,6 +87,30 @@ tracks:
 """
 
 
+MINI = """
+name: mini
+class: tiny
+description: for tests
+seeds: SEEDS
+arms: [base, alpha]
+settings: {group_size: 2, prompts_per_step: 2, max_new_tokens: 4, MORE}
+tracks:
+  math:
+    base: {random: {hidden: 16, layers: 1, heads: 2, kv_heads: 1, head_dim: 8, ffn: 16, positions: 64}}
+    train: {benchmark: addone, split: train}
+    dev: {benchmark: addone, split: dev}
+    eval: [{benchmark: addone, split: test}]
+"""
+
+
+def make_mini(folder: Path, settings: str, seeds: str = "[0]", tables: str = "") -> Path:
+    """`make_root` with suite `mini`: one random base, one method; settings and seeds as YAML."""
+    make_root(folder)
+    text = MINI.replace("SEEDS", seeds).replace("MORE", settings) + tables
+    (folder / "workflows/suites/mini.yaml").write_text(text)
+    return folder
+
+
 def make_root(folder: Path) -> Path:
     """Write the project folder and return it."""
     files = {

@@ -12,36 +12,30 @@ from pathlib import Path
 
 import pytest
 
-from creditbench.basemodel import build_model
 from creditbench.errors import BadInput
 from creditbench.records import read_json, read_manifest, read_parquet
 from creditbench.replay import replay
 from creditbench.sampling.engines import RawEngine
-from creditbench.suite import load_suite, models_of, resolve
+from creditbench.suite import load_suite, resolve
 from creditbench.trainer.run import train
 from creditbench.trainer.trace import entry, first_difference
+from tests.trainer.small import results_for
 
 REPO = Path(__file__).resolve().parents[2]
 STEPS = 5
 SUITE = f"""\
-name: cut
+name: suite
 class: tiny
 description: Five steps from a random model, a checkpoint after every second one.
 seeds: [0]
 arms: [base, grpo, cast, opsd, dapo]
 settings:
-  {{prompts_per_step: 2, group_size: 8, lr: 1.0e-2, checkpoint_every: 2, schedule: cosine, updates_per_rollout: 2}}
+  {{prompts_per_step: 2, group_size: 8, lr: 1.0e-2, checkpoint_every: 2, schedule: cosine, updates_per_rollout: 2,
+   steps: {STEPS}}}
 overrides:
   cast: {{refresh: 3, lr: 1.0e-3, mask_truncated: false}}
   opsd: {{teacher: ema, ema_rate: 0.2, lr: 1.0e-3, mask_truncated: false}}
   dapo: {{group_size: 2, mask_truncated: false, store_rollouts: true}}
-tracks:
-  math:
-    base: {{random: {{hidden: 32, layers: 2, ffn: 64, heads: 2, kv_heads: 1, head_dim: 16}}}}
-    train: {{benchmark: tiny_math, split: train}}
-    eval:
-      - {{benchmark: tiny_math, split: test, options: {{n: 4}}, protocol: {{k: 1}}}}
-    settings: {{steps: {STEPS}, max_new_tokens: 12, reward: random}}
 """
 
 
@@ -55,15 +49,11 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """A results folder with the base model and nothing else."""
-    folder = tmp_path_factory.mktemp("results")
-    (folder / "cut.yaml").write_text(SUITE)
-    for model in models_of(load_suite(str(folder / "cut.yaml")), "math"):
-        build_model(model, folder)
-    return folder
+    return results_for(tmp_path_factory.mktemp("results"), SUITE)
 
 
 def spec_of(results, arm, **settings):
-    spec = resolve(load_suite(str(results / "cut.yaml")), arm, "math", 0)
+    spec = resolve(load_suite(str(results / "suite.yaml")), arm, "math", 0)
     return spec.model_copy(update={"settings": spec.settings.model_copy(update=settings)})
 
 
@@ -228,7 +218,7 @@ def command(results, out, bytes_=0):
         if bytes_:
             resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
 
-    words = ["train", str(results / "cut.yaml"), "grpo", "math", "--results", str(results), "--out", str(out)]
+    words = ["train", str(results / "suite.yaml"), "grpo", "math", "--results", str(results), "--out", str(out)]
     env = {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-m", "creditbench", *words], env=env, cwd=REPO, preexec_fn=limit, capture_output=True,

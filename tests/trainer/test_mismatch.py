@@ -7,43 +7,32 @@ from dataclasses import replace
 
 import pytest
 
-from creditbench.basemodel import build_model
 from creditbench.records import read_manifest, read_parquet
 from creditbench.sampling.engines import RawEngine
-from creditbench.suite import load_suite, models_of, resolve
+from creditbench.suite import load_suite, resolve
 from creditbench.trainer.curve import MISMATCH_LIMIT
 from creditbench.trainer.run import train
+from tests.trainer.small import results_for
 
 STEPS = 3
 SUITE = f"""\
-name: apart
+name: suite
 class: tiny
 description: Three steps from a random model.
 seeds: [0]
 arms: [base, grpo]
-settings: {{prompts_per_step: 2, group_size: 8, lr: 1.0e-2, updates_per_rollout: 2, steps: {STEPS}, max_new_tokens: 12}}
-tracks:
-  math:
-    base: {{random: {{hidden: 32, layers: 2, ffn: 64, heads: 2, kv_heads: 1, head_dim: 16}}}}
-    train: {{benchmark: tiny_math, split: train}}
-    eval:
-      - {{benchmark: tiny_math, split: test, options: {{n: 4}}, protocol: {{k: 1}}}}
-    settings: {{reward: random}}
+settings: {{prompts_per_step: 2, group_size: 8, lr: 1.0e-2, updates_per_rollout: 2, steps: {STEPS}}}
 """
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    (folder / "apart.yaml").write_text(SUITE)
-    for model in models_of(load_suite(str(folder / "apart.yaml")), "math"):
-        build_model(model, folder)
-    return folder
+    return results_for(tmp_path_factory.mktemp("results"), SUITE)
 
 
 def run(results, name, **settings):
     """The run's manifest and the mismatch columns of its curve, step by step."""
-    spec = resolve(load_suite(str(results / "apart.yaml")), "grpo", "math", 0)
+    spec = resolve(load_suite(str(results / "suite.yaml")), "grpo", "math", 0)
     spec = spec.model_copy(update={"settings": spec.settings.model_copy(update=settings)})
     folder = train(spec, results, out=results / name, scratch=f"-{name}")
     rows = read_parquet(folder / "curve.parquet").to_pylist()

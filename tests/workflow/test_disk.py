@@ -21,7 +21,7 @@ import pytest
 
 from creditbench.cli import main
 from creditbench.records import complete, read_json, read_manifest
-from tests.suite.toy import make_root
+from tests.suite.toy import make_mini
 
 # Loaded before children are forked, so that nearly all of their time is work that may be hit.
 LIBRARIES = (
@@ -31,21 +31,6 @@ LIBRARIES = (
     "creditbench.data.lmeval_export", "creditbench.grading.matrix", "transformers.models.qwen3.modeling_qwen3",
     "matplotlib.backends.backend_svg", "jinja2",
 )  # fmt: skip
-SUITE = """
-name: mini
-class: tiny
-description: for tests
-seeds: [0]
-arms: [base, alpha]
-settings: {steps: 3, group_size: 2, prompts_per_step: 2, max_new_tokens: 4, store_rollouts: true, reward: random,
-           checkpoint_every: 1}
-tracks:
-  math:
-    base: {random: {hidden: 16, layers: 1, heads: 2, kv_heads: 1, head_dim: 8, ffn: 16, positions: 64}}
-    train: {benchmark: addone, split: train}
-    dev: {benchmark: addone, split: dev}
-    eval: [{benchmark: addone, split: test}]
-"""
 EVAL = "results/mini/evals/addone/alpha/math/seed0"
 # Command, and what it makes; each finds what those above it have made.
 STAGES = {
@@ -97,8 +82,8 @@ def calm(tmp_path_factory) -> Path:
     """A project in which every command had room."""
     for name in LIBRARIES:
         importlib.import_module(name)
-    root = make_root(tmp_path_factory.mktemp("calm") / "project")
-    (root / "workflows/suites/mini.yaml").write_text(SUITE)
+    settings = "steps: 3, store_rollouts: true, reward: random, checkpoint_every: 1"
+    root = make_mini(tmp_path_factory.mktemp("calm") / "project", settings)
     for command, _ in STAGES.values():
         code, said = attempt(root, command)
         assert code == 0, said

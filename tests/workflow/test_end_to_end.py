@@ -15,31 +15,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.suite.toy import METHOD, make_root
+from tests.suite.toy import METHOD, make_mini
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 REPO = Path(__file__).resolve().parents[2]
-SUITE = """
-name: mini
-class: tiny
-description: for tests
-seeds: [0, 1]
-arms: [base, alpha]
-settings: {steps: 4, group_size: 2, prompts_per_step: 2, max_new_tokens: 4, checkpoint_every: 1}
-tracks:
-  math:
-    base: {random: {hidden: 16, layers: 1, heads: 2, kv_heads: 1, head_dim: 8, ffn: 16, positions: 64}}
-    train: {benchmark: addone, split: train}
-    eval: [{benchmark: addone, split: test}]
-"""
 FINAL = ["leaderboard.md"] + [f"tables/{n}.csv" for n in ("scores", "pairwise", "leaderboard", "verdicts", "budget")]
 
 
 def project(folder: Path) -> Path:
-    folder.mkdir()
-    make_root(folder)
-    (folder / "workflows/suites/mini.yaml").write_text(SUITE)
-    return folder
+    return make_mini(folder, "steps: 4, checkpoint_every: 1", "[0, 1]")
 
 
 def start(root: Path, *config: str) -> subprocess.Popen[bytes]:
@@ -157,7 +141,8 @@ def test_lost_snakemake_records_cost_nothing(calm: Path, tmp_path: Path):
 def test_other_settings_are_trained_again_and_only_they(calm: Path, tmp_path: Path):
     root = project(tmp_path / "project")
     subprocess.run(["cp", "-a", str(calm / "results"), str(calm / ".snakemake"), str(root)], check=True)
-    (root / "workflows/suites/mini.yaml").write_text(SUITE.replace("arms:", "overrides: {alpha: {lr: 0.5}}\narms:"))
+    suite = root / "workflows/suites/mini.yaml"
+    suite.write_text(suite.read_text().replace("arms:", "overrides: {alpha: {lr: 0.5}}\narms:"))
     models = {path: path.stat().st_mtime_ns for path in (root / "results/models").rglob("manifest.json")}
     base = root / "results/mini/evals/addone/base/math/seed0/manifest.json"
     before = base.stat().st_mtime_ns

@@ -21,24 +21,8 @@ from creditbench.sampling.engines import RawEngine
 from creditbench.suite import load_suite, models_of, resolve, resolve_eval
 from creditbench.tune import TUNING_SEED, tune
 from creditbench.verify import check_data
-from tests.suite.toy import make_root
+from tests.suite.toy import make_mini
 
-SUITE = """
-name: mini
-class: tiny
-description: for tests
-seeds: [0, 1]
-arms: [base, alpha]
-settings: {steps: 3, group_size: 2, prompts_per_step: 2, max_new_tokens: 4, store_rollouts: true, reward: random,
-           updates_per_rollout: 2}
-tracks:
-  math:
-    base: {random: {hidden: 16, layers: 1, heads: 2, kv_heads: 1, head_dim: 8, ffn: 16, positions: 64}}
-    train: {benchmark: addone, split: train}
-    dev: {benchmark: addone, split: dev}
-    eval: [{benchmark: addone, split: test}]
-tables: {figures: false, html: true}
-"""
 RUN, EVAL = Path("results/mini/runs/alpha/math/seed0"), Path("results/mini/evals/addone/alpha/math/seed0")
 BASE_EVAL = Path("results/mini/evals/addone/base/math/seed0")
 TRIAL = Path("results/mini/tuning/math/alpha/lr0.001")
@@ -47,8 +31,9 @@ TRIAL = Path("results/mini/tuning/math/alpha/lr0.001")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A finished small suite, one trial of tuning and a data check."""
-    folder = make_root(tmp_path_factory.mktemp("made results of ü"))
-    (folder / "workflows/suites/mini.yaml").write_text(SUITE)
+    settings = "steps: 3, store_rollouts: true, reward: random, updates_per_rollout: 2"
+    tables = "tables: {figures: false, html: true}\n"
+    folder = make_mini(tmp_path_factory.mktemp("made results of ü"), settings, "[0, 1]", tables)
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -17,15 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.suite.toy import make_root
+from tests.suite.toy import make_mini
 from tests.workflow.test_end_to_end import FINAL
-from tests.workflow.test_end_to_end import SUITE as SHORT
 
 SEED = 20_261_121
 PLAN = ("training", "training", "aggregation")
 # Training long enough to be hit, pages left out (they are no table).
-SUITE = SHORT.replace("steps: 4", "steps: 40").replace("checkpoint_every: 1", "checkpoint_every: 7")
-SUITE += "tables: {figures: false, html: false}\n"
+SETTINGS, TABLES = "steps: 40, checkpoint_every: 7", "tables: {figures: false, html: false}\n"
 
 
 def work(root: Path) -> None:
@@ -101,10 +99,7 @@ def stage(root: Path) -> str:
 
 def project(folder: Path) -> Path:
     """A fresh project folder."""
-    folder.mkdir()
-    make_root(folder)
-    (folder / "workflows/suites/mini.yaml").write_text(SUITE)
-    return folder
+    return make_mini(folder, SETTINGS, "[0, 1]", TABLES)
 
 
 def final(root: Path) -> dict[str, bytes]:

@@ -107,12 +107,17 @@ class Hint:
     (the gold answer between problem and header).
     `item` is set when the context speaks of another problem (the `wrong-context` placebo). `solved`: whether
     `completion` is verified; a prompt must not call one that is not a solution (SC-GRPO's unsolved groups).
+    `guide`: show it in the system turn, as guidance, the user turn being the student's own (SC-GRPO); a plain-text
+    prompt, which has no system turn, shows it where it shows every hint. `thinking`: the mode a chat template opens
+    the teacher's response in; None is the student's.
     """
 
     kind: HintKind
     completion: Completion | None = None
     item: Item | None = None
     solved: bool = True
+    guide: bool = False
+    thinking: bool | None = None
 
 
 PROBLEM = Hint("problem")

@@ -91,8 +91,11 @@ class TextTokenizer(Protocol):
         """Text without special tokens."""
         ...
 
-    def encode_prompt(self, rendered: Any, observation: str = "") -> list[int]:
-        """Ids of a rendered prompt (text or chat messages) with a first observation at its end."""
+    def encode_prompt(self, rendered: Any, observation: str = "", thinking: bool | None = None) -> list[int]:
+        """Ids of a rendered prompt (text or chat messages) with a first observation at its end.
+
+        thinking: the mode a chat template opens the response in; None is the mode the tokenizer was loaded for.
+        """
         ...
 
     def encode_observation(self, text: str, ended: bool = True) -> list[int]:
@@ -125,7 +128,7 @@ class PlainTokenizer:
         """See `TextTokenizer.decode`."""
         return self._backend.decode([int(i) for i in ids], skip_special_tokens=True)
 
-    def encode_prompt(self, rendered: Any, observation: str = "") -> list[int]:
+    def encode_prompt(self, rendered: Any, observation: str = "", thinking: bool | None = None) -> list[int]:
         """See `TextTokenizer.encode_prompt`; only plain text is possible here."""
         if not isinstance(rendered, str):
             raise BadInput("tokenizer: the prompt is a list of chat messages, but the model has no chat template")
@@ -155,24 +158,25 @@ class ChatTokenizer:
         """See `TextTokenizer.decode`."""
         return self.hf.decode([int(i) for i in ids], skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
-    def _template(self, messages: Sequence[dict[str, str]]) -> str:
+    def _template(self, messages: Sequence[dict[str, str]], thinking: bool | None = None) -> str:
         if not self.hf.chat_template:
             raise BadInput("tokenizer: the prompt is a list of chat messages, but the model has no chat template")
         return self.hf.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=self._thinking
-        )
+            list(messages), tokenize=False, add_generation_prompt=True,
+            enable_thinking=self._thinking if thinking is None else thinking,
+        )  # fmt: skip
 
     def _marked(self, text: str) -> list[int]:
         return list(self.hf(text, add_special_tokens=False)["input_ids"])
 
-    def encode_prompt(self, rendered: Any, observation: str = "") -> list[int]:
+    def encode_prompt(self, rendered: Any, observation: str = "", thinking: bool | None = None) -> list[int]:
         """See `TextTokenizer.encode_prompt`; an observation joins the last message."""
         if isinstance(rendered, str):
             return self.encode(rendered + observation)
         messages = [dict(m) for m in rendered]
         if observation:
             messages[-1]["content"] += observation
-        return self._marked(self._template(messages))
+        return self._marked(self._template(messages, thinking))
 
     def encode_observation(self, text: str, ended: bool = True) -> list[int]:
         """See `TextTokenizer.encode_observation`: the user's next turn, cut out of a rendered conversation."""

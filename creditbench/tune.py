@@ -93,7 +93,7 @@ def _score(suite: Suite, track: str, seed: int, run: Path, place: Path, results:
     assert found.dev is not None
     engine = {**suite.settings, **found.settings}.get("engine", "raw")
     evaluate(
-        run / "model", found.dev.benchmark, found.dev.split, None, seed, place / "dev",
+        run / "model", found.dev.benchmark, found.dev.split, found.dev.protocol, seed, place / "dev",
         engine=engine, options=found.dev.options, parents={"run": run}, work=Path(results) / ".work",
     )  # fmt: skip
     metrics = read_json(place / "dev" / "metrics.json")

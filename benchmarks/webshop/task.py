@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from creditbench.benchmark import EvalProtocol, Messages, Step
+from creditbench.envs.tasks import render_rules
 from creditbench.errors import BadInput, unknown
 from creditbench.items import Completion, Graded, Hint, Item, canonical_json
 from creditbench.shop import Catalogue, Goal, Session, Shop, open_catalogue, read_action, replay
@@ -72,18 +73,7 @@ def _shop(spec: str) -> Shop:
 
 def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str | Messages:
     """The rules (the request is in the first observation) as text (`plain`) or as chat messages (`chat`)."""
-    text = RULES.format(turns=protocol.max_turns)
-    if hint is not None:
-        body = hint.completion.text if hint.completion is not None else (hint.item or item).solution
-        if hint.kind not in HINTS or (hint.kind != "header" and not body):
-            raise BadInput(f"webshop: item {item.id}: a hint of kind {hint.kind!r} has no content to show")
-        text += HINTS[hint.kind if hint.solved else "attempt"].format(text=body)
-    if protocol.prompt == "plain":
-        return text
-    if protocol.prompt != "chat":
-        raise unknown("prompt", protocol.prompt, ("plain", "chat"), "webshop: protocol.prompt")
-    system = [{"role": "system", "content": protocol.system}] if protocol.system else []
-    return [*system, {"role": "user", "content": text}]
+    return render_rules("webshop", RULES, item, protocol, hint, HINTS)
 
 
 class Environment:

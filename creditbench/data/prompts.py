@@ -2,9 +2,10 @@ r"""Prompts of the math benchmarks: `boxed`, `answer-line` (plain text), `chat`,
 
 Wording is ours; what it asks for (a box, or a last line `Answer: ...`) is the published format. A chat prompt goes
 through the model's own template, where the protocol's `thinking` flag is applied. Teachers see the same prompt with a
-hint: a solution, a sampled response or the answer stands between the problem and the instruction. A header hint is the
-literal line `[Student response]` after the bare problem, without chat markup (CAST's appendix, read literally); its
-ablation has the answer under `[Reference solution]` before that line.
+hint: a solution, a sampled response or the answer stands between the problem and the instruction; a guide stands in the
+system turn, before the student's own user turn. A header hint is the literal line `[Student response]` after the bare
+problem, without chat markup (CAST's appendix, read literally); its ablation has the answer under `[Reference solution]`
+before that line.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ LINE = 'Reason step by step. Write your final answer on the last line, after "An
 PROTOCOLS = {"boxed": (False, BOX), "answer-line": (False, LINE), "chat": (True, BOX), "chat-answer-line": (True, LINE)}
 STUDENT_HEADER, REFERENCE_HEADER = "[Student response]", "[Reference solution]"
 OWN_WORDS = "Understand it, then solve the problem again in your own words."
+GUIDED = (
+    "Below is {what}. Use it as a guide to a line of reasoning: follow it where it is sound, check every step "
+    "yourself, and do not copy its wording.\n\n### {title}\n\n{text}\n\n### End\n\n"
+    "Write your own solution from the start."
+)
 
 
 def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str | Messages:
@@ -27,6 +33,8 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
     chat, instruction = PROTOCOLS[protocol.prompt]
     if hint is not None and hint.kind in ("header", "answer-header"):
         return headed(item, hint)
+    if hint is not None and is_guide(hint, chat):
+        return framed(f"{item.problem}\n\n{instruction}", protocol, chat, guide=guide_text(GUIDED, hint))
     shown = "" if hint is None else f"\n\n{hint_text(item, hint)}"
     return framed(f"{item.problem}{shown}\n\n{instruction}", protocol, chat)
 
@@ -40,12 +48,28 @@ def headed(item: Item, hint: Hint) -> str:
     return f"{item.problem}\n\n{reference}{STUDENT_HEADER}\n"
 
 
-def framed(text: str, protocol: EvalProtocol, chat: bool) -> str | Messages:
-    """A whole request as messages, or as plain text; the protocol's system prompt comes first where there is one."""
+def framed(text: str, protocol: EvalProtocol, chat: bool, guide: str = "") -> str | Messages:
+    """A whole request as messages, or as plain text; the protocol's system prompt comes first where there is one.
+
+    guide: what a teacher reads in the system turn, after the protocol's own words.
+    """
     if not chat:
         return f"{protocol.system}\n\n{text}\n\n" if protocol.system else f"{text}\n\n"
-    system: Messages = [{"role": "system", "content": protocol.system}] if protocol.system else []
+    instructions = "\n\n".join(part for part in (protocol.system, guide) if part)
+    system: Messages = [{"role": "system", "content": instructions}] if instructions else []
     return [*system, {"role": "user", "content": text}]
+
+
+def is_guide(hint: Hint, chat: bool) -> bool:
+    """Whether a hint stands in the system turn: a response given as guidance, in a prompt that has such a turn."""
+    return chat and hint.guide and hint.kind == "rollout" and hint.completion is not None
+
+
+def guide_text(form: str, hint: Hint) -> str:
+    """A guide around a response, which is called correct only when it is."""
+    assert hint.completion is not None
+    what, title = ("a correct solution", "Reference solution") if hint.solved else ("another attempt", "Attempt")
+    return form.format(what=f"{what} to the user's problem", title=title, text=hint.completion.text)
 
 
 def hint_text(item: Item, hint: Hint) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from creditbench.benchmark import EvalProtocol, Messages
+from creditbench.data.prompts import framed, is_guide
 from creditbench.errors import BadInput, unknown
 from creditbench.items import Completion, Graded, Hint, Item
 
@@ -26,23 +27,26 @@ def read_command(text: str) -> str:
     return lines[-1].removeprefix(">").strip() if lines else ""
 
 
-def render_rules(name: str, rules: str, item: Item, protocol: EvalProtocol, hint: Hint | None) -> str | Messages:
+def render_rules(
+    name: str, rules: str, item: Item, protocol: EvalProtocol, hint: Hint | None, hints: Mapping[str, str] = HINTS
+) -> str | Messages:
     """The rules with a hint, as text (`plain`) or chat messages (`chat`). `{turns}` in them is the step limit.
+
+    hints: by kind, the words around what a hint shows (`{text}`); `attempt` is for a response that did not succeed.
 
     Raises BadInput for another prompt, and for a hint that has nothing to show.
     """
-    text = rules.replace("{turns}", str(protocol.max_turns))
+    if protocol.prompt not in ("plain", "chat"):
+        raise unknown("prompt", protocol.prompt, ("plain", "chat"), f"{name}: protocol.prompt")
+    chat, text, shown = protocol.prompt == "chat", rules.replace("{turns}", str(protocol.max_turns)), ""
     if hint is not None:
         body = hint.completion.text if hint.completion is not None else (hint.item or item).solution
-        if hint.kind not in HINTS or (hint.kind != "header" and not body):
+        if hint.kind not in hints or (hint.kind != "header" and not body):
             raise BadInput(f"{name}: item {item.id}: a hint of kind {hint.kind!r} has no content to show")
-        text += HINTS[hint.kind if hint.solved else "attempt"].replace("{text}", body)
-    if protocol.prompt == "plain":
-        return text
-    if protocol.prompt != "chat":
-        raise unknown("prompt", protocol.prompt, ("plain", "chat"), f"{name}: protocol.prompt")
-    system = [{"role": "system", "content": protocol.system}] if protocol.system else []
-    return [*system, {"role": "user", "content": text}]
+        shown = hints[hint.kind if hint.solved else "attempt"].replace("{text}", body)
+    if hint is not None and is_guide(hint, chat):
+        return framed(text, protocol, chat, guide=shown.rstrip())
+    return framed(text + shown, protocol, chat) if chat else text + shown
 
 
 def show(observation: str, commands: tuple[str, ...] | list[str], asked: bool) -> str:

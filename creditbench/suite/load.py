@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from creditbench.benchmark import EvalProtocol, benchmark_names, get_benchmark, read_yaml, repo_root, validated
 from creditbench.errors import BadInput, CreditBenchError, unknown
 from creditbench.suite.arms import BASE, TRAINER_KEYS, check_keys, parse_arm, resolve_settings
-from creditbench.suite.schema import DataRef, EvalRef, Suite, Track
+from creditbench.suite.schema import DataRef, Suite, Track
 
 if TYPE_CHECKING:
     from creditbench.method import Method
     from creditbench.settings import TrainSettings
 
 REFERENCE = "grpo"
+PROMPT_KEYS = frozenset({"prompt", "system", "thinking"})
+"""What of a training set's protocol a suite may override."""
 
 
 def suites_dir(root: Path | None = None) -> Path:
@@ -78,8 +80,11 @@ def _check_track(suite: Suite, name: str, track: Track, where: str) -> None:
         if skipped not in suite.arms:
             raise unknown("arm", skipped, suite.arms, f"{at}.skip_arms")
     _check_data(track.train, f"{at}.train")
+    check_keys(track.train.protocol, PROMPT_KEYS, f"{at}.train.protocol")
+    resolve_protocol(track.train, f"{at}.train.protocol")
     if track.dev is not None:
         _check_data(track.dev, f"{at}.dev")
+        resolve_protocol(track.dev, f"{at}.dev.protocol")
     for ref in track.eval:
         _check_data(ref, f"{at}.eval")
         resolve_protocol(ref, f"{at}.eval.{ref.label}.protocol")
@@ -132,10 +137,10 @@ def _check_data(ref: DataRef, where: str) -> None:
         raise unknown(f"split of {ref.benchmark}", ref.split, splits, where)
 
 
-def resolve_protocol(ref: EvalRef, where: str = "") -> EvalProtocol:
+def resolve_protocol(ref: DataRef, where: str = "") -> EvalProtocol:
     """The benchmark card's protocol with the suite's overrides. Raises BadInput for an unknown field."""
     card = get_benchmark(ref.benchmark).card
-    return validated(EvalProtocol, {**card.protocol.model_dump(), **ref.protocol}, where or ref.label)
+    return validated(EvalProtocol, {**card.protocol.model_dump(), **ref.protocol}, where or ref.benchmark)
 
 
 def layers(suite: Suite, track: str, arm_name: str) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ from creditbench.items import digest_of
 from creditbench.records.digests import source_digest
 from creditbench.settings import TrainSettings
 from creditbench.suite.arms import BASE, parse_arm, resolve_settings
-from creditbench.suite.load import layers, needs_teacher, resolve_protocol
+from creditbench.suite.load import PROMPT_KEYS, layers, needs_teacher, resolve_protocol
 from creditbench.suite.schema import DataRef, EvalRef, Frozen, ModelRef, Suite, Track
 from creditbench.tokenizer import vocabulary_digest
 from creditbench.versions import BASE_VERSION, EVALUATOR_VERSION, TRAINER_VERSION
@@ -85,6 +85,13 @@ def data_key(ref: DataRef) -> str:
     card = benchmark.card
     facts = [card.version, card.splits.get(ref.split, {}), card.data, dict(ref.options)]
     return digest_of([ref.benchmark, ref.split, facts, folder_source(benchmark.folder)])
+
+
+def prompt_shape(ref: DataRef) -> dict[str, Any]:
+    """How a training set's prompts differ from plain text: the prompt format, a system prompt, thinking."""
+    protocol = resolve_protocol(ref)
+    shape = {key: getattr(protocol, key) for key in sorted(PROMPT_KEYS)}
+    return {k: v for k, v in shape.items() if v != EvalProtocol.model_fields[k].default}
 
 
 def corpus_sample(benchmark: Benchmark, recipe: Any) -> list[str]:
@@ -154,6 +161,7 @@ def run_digest(spec: RunSpec) -> str:
             "base": spec.base.key,
             "teacher": spec.teacher.key if spec.teacher else "",
             "train": data_key(spec.train),
+            **prompt_shape(spec.train),
             "trainer_version": TRAINER_VERSION,
         }
     )

@@ -16,18 +16,21 @@ class Frozen(BaseModel):
 
 
 class DataRef(Frozen):
-    """One split of a registered benchmark or training set; `options` go to its `load`."""
+    """One split of a registered benchmark or training set; `options` go to its `load`, `protocol` overrides the card's.
+
+    Of a training set's protocol only what shapes the prompt may be overridden; sampling is the settings' business.
+    """
 
     benchmark: str
     split: str
     options: dict[str, Any] = Field(default_factory=dict)
+    protocol: dict[str, Any] = Field(default_factory=dict)
 
 
 class EvalRef(DataRef):
-    """A split that is evaluated; `name` is its name in folders and tables, `protocol` overrides the card's."""
+    """A split that is evaluated; `name` is its name in folders and tables."""
 
     name: str = Field("", description="the benchmark's own name when empty")
-    protocol: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def label(self) -> str:

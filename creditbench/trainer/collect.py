@@ -37,7 +37,9 @@ class Source:
     def prompt_ids(self, item: Item, hint: Hint | None = None, opening: str = "") -> tuple[int, ...]:
         """Token ids of the student's prompt, or of a teacher's that sees `hint`; `opening` is the environment's first
         observation."""
-        return tuple(self.tokenizer.encode_prompt(self.benchmark.prompt(item, self.protocol, hint), opening))
+        rendered = self.benchmark.prompt(item, self.protocol, hint)
+        mode = {} if hint is None or hint.thinking is None else {"thinking": hint.thinking}
+        return tuple(self.tokenizer.encode_prompt(rendered, opening, **mode))
 
 
 def data_order(source: Source, epoch: int) -> list[int]:

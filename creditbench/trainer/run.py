@@ -41,7 +41,7 @@ from creditbench.records.paths import models_dir, run_dir, work_dir
 from creditbench.sampling import close_engine, open_engine
 from creditbench.sampling.weights import plain_state
 from creditbench.settings import TrainSettings
-from creditbench.suite import RunSpec
+from creditbench.suite import RunSpec, resolve_protocol
 from creditbench.tokenizer import load_tokenizer
 from creditbench.trainer.checkpoint import CHECKPOINT, CURVE_LINES, TRACE_LINES, read_lines, restore, save, truncate
 from creditbench.trainer.collect import Source
@@ -209,7 +209,7 @@ def open_run(spec: RunSpec, results: Path, comm: Comm, work: Path, stored: Path 
     benchmark = get_benchmark(spec.train.benchmark)
     model = load_model(base, s)
     external = load_model(models_dir(results, spec.teacher.key), s, trainable=False) if spec.teacher else None
-    protocol = benchmark.card.protocol
+    protocol = resolve_protocol(spec.train)
     source = Source(
         benchmark=benchmark,
         items=tuple(benchmark.load(spec.train.split, spec.train.options)),

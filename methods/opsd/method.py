@@ -14,18 +14,19 @@ from creditbench.items import Hint
 from creditbench.method import Distill, Method, Surrogate, Teacher
 
 
-def reference_solution(group):
+def reference_solution(group, thinking=None):
     """Context: the item's reference solution for every response; items without one do not train."""
-    return [Hint("solution") if group.item.solution else None] * group.size
+    return [Hint("solution", thinking=thinking) if group.item.solution else None] * group.size
 
 
 def build(s) -> Method:
     """Slots of OPSD: no policy gradient, no reward; slot 6 alone."""
+    context = partial(reference_solution, thinking=s.teacher_thinking)
     return Method(
         advantage=lambda batch: torch.zeros_like(batch.reward_B),
         surrogate=Surrogate(kind="off"),
         aggregate="token-mean",
-        teachers={"self": Teacher(weights=s.teacher, context=reference_solution, rate=s.ema_rate)},
+        teachers={"self": Teacher(weights=s.teacher, context=context, rate=s.ema_rate)},
         distill=Distill(
             teacher="self",
             divergence=partial(clipped_jsd, beta=s.beta, tau=s.tau if s.tau is not None else float("inf")),

@@ -17,6 +17,7 @@ from creditbench.method import Method, Surrogate, Teacher, group_zscore
 from creditbench.rollouts import n_correct, quantile_of
 from creditbench.signals import TeacherKL
 
+guide = partial(Hint, "rollout", guide=True)  # section 5: the trajectory stands in the teacher's system prompt
 WEIGHTED = {
     "partial": {"partial"},
     "partial+none": {"partial", "none"},
@@ -42,7 +43,7 @@ def siblings(group, match_length: bool = False, weighted: str = "partial+none"):
         return [None] * group.size
     if routed == "none":
         r = group.rng.randrange(group.size)
-        return [None if i == r else Hint("rollout", group.completions[r], solved=False) for i in range(group.size)]
+        return [None if i == r else guide(group.completions[r], solved=False) for i in range(group.size)]
     hints = []
     for i in range(group.size):
         others = [j for j in right if j != i]
@@ -53,7 +54,7 @@ def siblings(group, match_length: bool = False, weighted: str = "partial+none"):
         if match_length:
             nearest = min(abs(group.completions[j].n_tokens - own) for j in others)
             others = [j for j in others if abs(group.completions[j].n_tokens - own) == nearest]
-        hints.append(Hint("rollout", group.completions[group.rng.choice(others)]))
+        hints.append(guide(group.completions[group.rng.choice(others)]))
     return hints
 
 

@@ -85,3 +85,6 @@ def test_chat_prompts_go_through_the_models_template_with_thinking_on_and_off():
         assert text.count("<|im_start|>") == 3 and ids.count(257) == 3  # markup is special tokens, once
         assert text.endswith("assistant\n" if thinking else "assistant\n<think>\n\n</think>\n\n")
         assert ITEM.problem in text and "\\boxed{}" in text
+        # A teacher may read in another mode than the student (OPSD); None is the student's.
+        assert ChatTokenizer(fast, not thinking).encode_prompt(messages, thinking=thinking) == ids
+        assert ChatTokenizer(fast, thinking).encode_prompt(messages, thinking=None) == ids

@@ -1,12 +1,15 @@
 """OPSD against 2601.18734 v3: forward KL, clip per vocabulary entry, frozen initial teacher, privileged context."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from creditbench.conformance.synthetic import SOLUTION, ids_of
 from creditbench.divergences import clipped_forward_kl, clipped_jsd
+from creditbench.items import Hint
+from creditbench.trainer.collect import Source
 from creditbench.trainer.teachers import TeacherPool
 from tests.methods.kit import SETTINGS, build, model, naive_logits, nudged, outcome_of, render, synthetic_batch, work_of
 
@@ -99,6 +102,25 @@ def test_privileged_text_reaches_the_teacher_and_never_the_student():
     moved = work_of(model(), method, dataclasses.replace(other, items=items))
     assert moved.batch.prompts == work.batch.prompts
     assert outcome_of(model(), method, moved).loss != outcome_of(model(), method, work).loss
+
+
+def test_the_teacher_reads_with_thinking_on_and_the_student_answers_without():
+    """Section 4.2: a chat template opens the teacher's turn in its thinking mode; contexts of others say nothing."""
+    batch = synthetic_batch([[1, 0]])
+    said = {}
+
+    class Tokenizer:
+        def encode_prompt(self, rendered, observation="", **mode):
+            said[rendered] = mode
+            return [1]
+
+    benchmark = SimpleNamespace(prompt=lambda item, protocol, hint: hint and hint.kind)
+    source = Source(benchmark, batch.items, None, Tokenizer(), track="t", seed=0)
+    for group in batch.groups():
+        hints = build("opsd").teachers["self"].context(group)
+        for hint in (None, Hint("answer"), *hints):
+            source.prompt_ids(batch.items[0], hint)
+    assert said == {None: {}, "answer": {}, "solution": {"thinking": True}}
 
 
 def test_items_without_a_solution_do_not_train():

@@ -256,12 +256,33 @@ def test_a_failed_reference_is_never_called_a_solution():
     batch = synthetic_batch([[0, 0, 0, 0], [1, 0, 1, 0]])
     unsolved, partial = (module().siblings(group) for group in batch.groups())
     assert {h.solved for h in unsolved if h is not None} == {False} and {h.solved for h in partial} == {True}
-    for name, praised in (("dapo_math_17k", "reached the correct answer"), ("webshop", "bought the right product")):
+    item = Item("p1", "Find it.", "7", "", {})
+    for name, form, praised in (
+        ("dapo_math_17k", "boxed", "reached the correct answer"),
+        ("dapo_math_17k", "chat", "a correct solution"),
+        ("livecodebench", "chat", "a correct solution"),
+        ("webshop", "chat", "bought the right product"),
+    ):
         found = get_benchmark(name)
-        item = Item("p1", "Find it.", "7", "", {})
         for hint, told in ((unsolved, False), (partial, True)):
             given = next(h for h in hint if h is not None)
-            assert (praised in str(found.prompt(item, found.card.protocol, given))) is told
+            shown = str(found.prompt(item, found.card.protocol.model_copy(update={"prompt": form}), given))
+            assert (praised in shown) is told and given.completion.text in shown
+
+
+@pytest.mark.parametrize("name", ["dapo_math_17k", "livecodebench", "webshop", "alfworld"])
+@pytest.mark.parametrize("system", ["", "Be brief."])
+def test_the_guide_stands_in_the_system_turn_of_chats(name, system):
+    """Section 5 and appendix: the base system prompt, the guide, the trajectory; the user turn is the student's."""
+    found, item = get_benchmark(name), Item("p1", "Find it.", "7", "", {})
+    protocol = found.card.protocol.model_copy(update={"prompt": "chat", "system": system})
+    batch = synthetic_batch([[1, 0, 1, 0]])
+    given = next(h for h in module().siblings(next(iter(batch.groups()))) if h is not None)
+    student, teacher = found.prompt(item, protocol), found.prompt(item, protocol, given)
+    assert [turn["role"] for turn in teacher] == ["system", "user"] and teacher[-1] == student[-1]
+    assert teacher[0]["content"].startswith(system) and given.completion.text in teacher[0]["content"]
+    plain = found.card.protocol.model_copy(update={"prompt": "boxed" if name == "dapo_math_17k" else "plain"})
+    assert given.completion.text in found.prompt(item, plain, given)
 
 
 def test_quantile_is_torchs_and_has_no_upper_size():

@@ -238,6 +238,19 @@ def test_opsd_table3():
     holds(protocol(load_suite("opsd-table3"), "qwen3-1.7b", "aime25"), k=12, max_new_tokens=38912, thinking=True)
 
 
+@pytest.mark.parametrize("name", ["opsd-table2", "opsd-table3", "cast-table3", "cast-table7", "scgrpo-table1"])
+def test_training_prompts_are_the_papers(name: str):
+    """OPSD 4.2 and CAST 5: boxed answers through the chat template, thinking off for the student; OPSD's teacher on."""
+    suite = load_suite(name)
+    for track in suite.tracks.values():
+        found = resolve_protocol(track.train)
+        assert found.prompt.startswith("chat") and found.thinking is False
+        if not name.startswith("scgrpo"):
+            assert found.prompt == "chat"
+    if "opsd" in suite.arms:
+        holds(settings(name, "opsd", next(iter(suite.tracks))), teacher_thinking=True)
+
+
 @pytest.mark.parametrize("name", ["scgrpo-table1", "scgrpo-table2", "scgrpo-table3"])
 def test_scgrpo_on_livecodebench(name: str):
     """Section 6: 131 problems of v6, half of each problem's tests to train and half to score, 320 steps."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from creditbench.errors import BadInput
-from creditbench.suite import load_suite, models_of, read_spec, resolve, resolve_eval
+from creditbench.suite import load_suite, models_of, read_spec, resolve, resolve_eval, resolve_protocol
 from tests.suite.toy import METHOD, SUITE, TASK
 
 
@@ -78,7 +78,8 @@ def test_digest_changes_with_what_decides_the_result(root: Path):
     assert digest(track="more") != before
     suite = root / "workflows/suites/toy.yaml"
     for old, new in (("steps: 5", "steps: 6"), ("strength: 0.9", "strength: 0.8"), ("hidden: 16", "hidden: 8"),
-                     ("split: train}", "split: train, options: {n: 3}}")):  # fmt: skip
+                     ("split: train}", "split: train, options: {n: 3}}"),
+                     ("split: train}", "split: train, protocol: {thinking: true}}")):  # fmt: skip
         suite.write_text(SUITE.replace(old, new))
         assert digest() != before, new
     suite.write_text(SUITE)
@@ -90,6 +91,25 @@ def test_digest_changes_with_what_decides_the_result(root: Path):
         assert digest() != before, path
         (root / path).write_text(text)
     assert digest() == before
+
+
+def test_a_suite_shapes_the_training_prompt_and_nothing_else_of_the_protocol(root: Path):
+    suite = root / "workflows/suites/toy.yaml"
+    suite.write_text(SUITE.replace("split: train}", "split: train, protocol: {prompt: chat, system: S}}"))
+    fresh()
+    spec = resolve(load_suite("toy"), "alpha", "math", 0)
+    protocol = resolve_protocol(spec.train)
+    assert (protocol.prompt, protocol.system, protocol.thinking, protocol.max_new_tokens) == ("chat", "S", False, 4)
+    # What a card says of the prompt is part of a run's identity as well.
+    card = root / "benchmarks/addone/card.yaml"
+    before, text = digest(), card.read_text()
+    card.write_text(text.replace("max_new_tokens: 4", "max_new_tokens: 4, thinking: true"))
+    assert digest() != before
+    card.write_text(text)
+    suite.write_text(SUITE.replace("split: train}", "split: train, protocol: {temperature: 0.5}}"))
+    fresh()
+    with pytest.raises(BadInput, match=r"tracks\.\w+\.train\.protocol: unknown setting 'temperature'"):
+        load_suite("toy")
 
 
 def test_digest_ignores_what_does_not(root: Path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from creditbench.benchmark import EvalProtocol, Messages
 from creditbench.data.code.grade import tests_of
-from creditbench.data.prompts import OWN_WORDS, STUDENT_HEADER, framed
+from creditbench.data.prompts import OWN_WORDS, STUDENT_HEADER, framed, guide_text, is_guide
 from creditbench.errors import BadInput, unknown
 from creditbench.items import Hint, Item
 
@@ -17,6 +17,11 @@ STDIN = (
     "with the whole program in one block:\n\n```python\n# your program\n```"
 )
 STARTER = "Complete this Python code, keeping its names. Think first; end with the whole code in one block:\n\n"
+GUIDED = (
+    "Below is {what}. Take it as a guide to an algorithm: adopt its strategy if that is sound, but neither its names "
+    "nor its layout, and think of the edge cases yourself.\n\n### {title}\n\n{text}\n\n### End\n\n"
+    "Now write your own program from scratch."
+)
 SHOWN_TESTS, SHOWN_CHARS = 3, 400
 
 
@@ -26,10 +31,12 @@ def render(item: Item, protocol: EvalProtocol, hint: Hint | None = None) -> str 
         raise unknown("prompt", protocol.prompt, PROTOCOLS, "protocol")
     if hint is not None and hint.kind == "header":
         return f"{item.problem}\n\n{STUDENT_HEADER}\n"
-    shown = "" if hint is None else f"\n\n{_hint(item, hint)}"
+    chat = protocol.prompt == "chat"
+    guide = guide_text(GUIDED, hint) if hint is not None and is_guide(hint, chat) else ""
+    shown = "" if hint is None or guide else f"\n\n{_hint(item, hint)}"
     starter = str(item.meta.get("starter") or "")
     asked = f"{STARTER}```python\n{starter.rstrip()}\n```" if starter else STDIN
-    return framed(f"{item.problem}{shown}\n\n{asked}", protocol, chat=protocol.prompt == "chat")
+    return framed(f"{item.problem}{shown}\n\n{asked}", protocol, chat, guide)
 
 
 def _few_tests(item: Item) -> str:

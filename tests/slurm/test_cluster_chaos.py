@@ -17,7 +17,7 @@ from tests.slurm.lab import Lab, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(1800)]
 SEED = 20_261_121
-STRIKES = 8
+STRIKES = 20
 BLOWS = ("driver", "job", "cancel", "node")
 
 

@@ -78,6 +78,7 @@ class Distill:
     `divergence` sees a tile of logits, both divided by `temperature` (`teacher_temperature` for the teacher).
     `weight` (detached) masks or weighs tokens; rows whose teacher has no context get 0. `ratio_cap` multiplies the
     loss by the detached importance ratio capped at that value (SDPO).
+    `divergence_at(step, total)` gives the divergence instead where it changes over a run.
     """
 
     teacher: str
@@ -88,6 +89,7 @@ class Distill:
     teacher_temperature: float | None = None
     ratio_cap: float | None = None
     aggregate: Literal["token-mean", "sequence-mean", "constant"] = "token-mean"
+    divergence_at: Callable[[int, int], Divergence] | None = None
 
 
 Select = Callable[[RolloutBatch], tuple[Tensor, Tensor]]

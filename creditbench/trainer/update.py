@@ -153,14 +153,15 @@ def _distill_loss(
         return hidden_RTH.sum() * 0
     teacher_NH, teacher_head = taught
     mask_RT = distill_mask(work, distill)[rows]
-    coef = distill.coef(work.batch.step, work.batch.total_steps)
+    now = work.batch.step, work.batch.total_steps
+    coef = distill.coef(*now)
+    divergence = distill.divergence if distill.divergence_at is None else distill.divergence_at(*now)
     t_student = distill.temperature
     t_teacher = distill.teacher_temperature or t_student
 
     loss_N = tiled_divergence(
-        head(model), hidden_RTH[mask_RT], teacher_head, teacher_NH, distill.divergence,
-        t_student, t_teacher, s.logits_tile,
-    )  # fmt: skip
+        head(model), hidden_RTH[mask_RT], teacher_head, teacher_NH, divergence, t_student, t_teacher, s.logits_tile
+    )
     loss_RT = scatter(loss_N, mask_RT)
     if distill.weight is not None:
         loss_RT = loss_RT * distill.weight(work.adv_B, work.batch, work.signals)[rows].to(loss_RT.dtype)

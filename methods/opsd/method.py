@@ -3,6 +3,7 @@
     L = E mean_n sum_v min( p_T(v) log(p_T(v) / p_S(v)), tau ),   p_T = pi_0(. | x, y*, y_<n),  p_S = pi(. | x, y_<n)
 
 Forward KL, clipped per vocabulary entry before the sum; gradient through the student's logits only.
+Form `sampled` (eq. 9):  A_n = sg[log p_T(y_n) - log p_S(y_n)],   L = - mean_n A_n log p_S(y_n).
 """
 
 from functools import partial
@@ -12,6 +13,7 @@ import torch
 from creditbench.divergences import clipped_jsd
 from creditbench.items import Hint
 from creditbench.method import Distill, Method, Surrogate, Teacher
+from creditbench.signals import TeacherLogp
 
 
 def reference_solution(group, thinking=None):
@@ -19,14 +21,35 @@ def reference_solution(group, thinking=None):
     return [Hint("solution", thinking=thinking) if group.item.solution else None] * group.size
 
 
+def solvable(batch):
+    """Slot 1 of the sampled form: responses to items that have a solution; correctness plays no part."""
+    return torch.tensor([bool(item.solution) for item in batch.items]), batch.reward_B
+
+
+def credit(adv_B, batch, signals):
+    """Slot 3 of the sampled form, eq. 9: log-ratio of teacher to student on the sampled token [B,T]."""
+    return adv_B[:, None] * signals.gap_BT("self") * batch.mask_BT
+
+
 def build(s) -> Method:
-    """Slots of OPSD: no policy gradient, no reward; slot 6 alone."""
+    """Slots of OPSD: no reward; slot 6 alone, or in the sampled form the teacher's log-ratio as advantage."""
     context = partial(reference_solution, thinking=s.teacher_thinking)
+    teachers = {"self": Teacher(weights=s.teacher, context=context, rate=s.ema_rate)}
+    if s.form == "sampled":
+        return Method(
+            select=solvable,
+            advantage=lambda batch: torch.ones_like(batch.reward_B),
+            credit=credit,
+            surrogate=Surrogate(kind="none"),
+            aggregate=s.aggregate,
+            teachers=teachers,
+            signals=(TeacherLogp("self"),),
+        )
     return Method(
         advantage=lambda batch: torch.zeros_like(batch.reward_B),
         surrogate=Surrogate(kind="off"),
         aggregate="token-mean",
-        teachers={"self": Teacher(weights=s.teacher, context=context, rate=s.ema_rate)},
+        teachers=teachers,
         distill=Distill(
             teacher="self",
             divergence=partial(clipped_jsd, beta=s.beta, tau=s.tau if s.tau is not None else float("inf")),

@@ -219,6 +219,34 @@ def sdpo(w: World, rows: list[int]):
     return token_mean(out, list(out), w) if out else w.logits(w.now, rows[0]).sum() * 0
 
 
+def opsd_sampled(w: World, rows: list[int]):
+    """Eq. 9 of OPSD: - mean over tokens of sg[log p_T - log p_S] log p_S, off policy with an unclipped ratio."""
+    gap = {b: (w.picked(w.initial, b, Hint("solution")) - w.picked(w.old, b)).detach() for b in rows}
+    return token_mean({b: -ratio(w, b) * gap[b] for b in rows}, rows, w)
+
+
+def grpo_distill(w: World, rows: list[int]):
+    """CAST's GRPO+OPSD at its first step: GRPO's clipped loss + 0.2 OPSD's loss."""
+    policy = token_mean({b: clipped(ratio(w, b), w.zscore(b), 0.2, 0.28) for b in rows}, rows, w)
+    out = {}
+    for b in rows:
+        teacher = w.logs(w.initial, b, Hint("solution")).detach()
+        out[b] = jsd(teacher, w.logs(w.now, b), 0.0).clamp(max=0.05).sum(-1)
+    return policy + 0.2 * token_mean(out, rows, w)
+
+
+def grpo_sibling(w: World, rows: list[int], forward: float, reverse: float):
+    """Rows of SC-GRPO's table 2: GRPO + forward and reverse KL to the current model reading a correct sibling."""
+    policy = sequence_mean({b: clipped(ratio(w, b), w.zscore(b), 0.2, 0.2) for b in rows}, rows, w)
+    out = {}
+    for b in rows:
+        if w.hints[b] is not None:
+            teacher, student = w.logs(w.now, b, w.hints[b]).detach(), w.logs(w.now, b)
+            out[b] = (forward * jsd(teacher, student, 0.0) + reverse * jsd(teacher, student, 1.0)).sum(-1)
+    live = [b for b in out if bool(w.live(b).any())]
+    return policy + (sequence_mean(out, live, w) if live else 0.0)
+
+
 def oracle_credit(w: World, rows: list[int]):
     out = {}
     for b in rows:

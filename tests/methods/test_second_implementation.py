@@ -6,15 +6,28 @@ import numpy as np
 import pytest
 import torch
 
+from creditbench.method import get_method
 from creditbench.trainer.collect import optimizer_batches
 from creditbench.trainer.teachers import TeacherPool
 from tests.methods import second
 from tests.methods.kit import SETTINGS, build, model, nudged, outcome_of, synthetic_batch, work_of
 
 KINDS = ("k1", "k2", "k3")
+# SC-GRPO's table 2 at the first step of a run: coefficients of KL(teacher || student) and KL(student || teacher).
+TABLE2 = {
+    "forward": {"forward": 0.1, "reverse": 0.0}, "forward_ramp": {"forward": 0.03, "reverse": 0.0},
+    "reverse": {"forward": 0.0, "reverse": 0.1}, "reverse_ramp": {"forward": 0.0, "reverse": 0.03},
+    "both_ramp": {"forward": 0.07, "reverse": 0.03},
+}  # fmt: skip
+
+
+def variant_of(name: str, variant: str) -> dict:
+    return get_method(name).card.variants[variant]
+
+
 NEIGHBOURS = {name: (name, {}, getattr(second, name)) for name in (
     "dr_grpo", "rloo", "gspo", "cispo", "reinforce_pp", "top_entropy", "rlsd", "rlrt", "grail", "sdpg", "sdpo",
-    "oracle_credit",
+    "oracle_credit", "grpo_distill",
 )}  # fmt: skip
 VARIANTS = {
     "reinforce_pp baseline": ("reinforce_pp", {"baseline": True}, partial(second.reinforce_pp, baseline=True)),
@@ -29,6 +42,9 @@ VARIANTS = {
     "opsd per sequence": (
         "opsd", {"aggregate": "sequence-mean"}, partial(second.opsd, beta=0.0, tau=0.05, mean=second.sequence_mean)
     ),
+    "opsd sampled": ("opsd", {"form": "sampled"}, second.opsd_sampled),
+    **{f"grpo_distill {row}": ("grpo_distill", variant_of("grpo_distill", row), partial(second.grpo_sibling, **shares))
+       for row, shares in TABLE2.items()},
     "cast narrow, no reversal": (
         "cast", {"pos_low": 0.95, "pos_high": 1.05, "flip_correct": False, "flip_wrong": False, "neg_high": 1.05},
         partial(second.cast_without_reversal, low=0.95, high=1.05),
@@ -47,7 +63,7 @@ VARIANTS = {
     ),
 }  # fmt: skip
 CASES = {**NEIGHBOURS, **VARIANTS}
-TEACHER = {"rlrt": "self", "sdpo": "self"}
+TEACHER = {"rlrt": "self", "sdpo": "self", "grpo_distill": "self"}
 
 
 def random_batch(seed: int):

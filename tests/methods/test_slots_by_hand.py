@@ -198,3 +198,40 @@ def test_slot_six():
     assert float(sixth("sdpo").divergence(student, teacher)) == pytest.approx(jsd, rel=1e-12)
     reverse = sum(b * math.log(b / a) for a, b in zip(p, q, strict=True))
     assert float(sixth("sdpg").divergence(student, teacher)) == pytest.approx(reverse, rel=1e-12)
+    assert float(sixth("grpo_distill").divergence(student, teacher)) == pytest.approx(float(opsd), rel=1e-12)
+
+
+def test_grpo_distill_coefficients():
+    """CAST: 0.2 down to 0 over 50 steps. SC-GRPO's table 2: 0.1, or 0.03 to 0.1 over a run; both: the rest forward."""
+    assert [sixth("grpo_distill").coef(k, 300) for k in (0, 25, 50, 51, 299)] == pytest.approx([0.2, 0.1, 0, 0, 0])
+    rows = get_method("grpo_distill").card.variants
+    for name in ("forward", "reverse"):
+        assert {sixth("grpo_distill", **rows[name]).coef(k, 321) for k in (0, 7, 320)} == {0.1}
+        rising = sixth("grpo_distill", **rows[f"{name}_ramp"]).coef
+        assert [rising(k, 321) for k in (0, 160, 320)] == pytest.approx([0.03, 0.065, 0.1])
+    both = sixth("grpo_distill", **rows["both_ramp"])
+    p, q = (0.9, 0.09, 0.01), (0.1, 0.8, 0.1)
+    student, teacher = (torch.tensor([x], dtype=torch.float64).log() for x in (q, p))
+    forward = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    reverse = sum(b * math.log(b / a) for a, b in zip(p, q, strict=True))
+    assert both.divergence_at is not None
+    for k, beta in ((0, 0.03), (160, 0.065), (320, 0.1)):
+        got = both.coef(k, 321) * float(both.divergence_at(k, 321)(student, teacher))
+        assert got == pytest.approx(beta * reverse + (0.1 - beta) * forward, rel=1e-12)
+
+
+def test_who_teaches_in_grpo_distill():
+    """GRPO+OPSD: the frozen start, reading the solution. Table 2: current weights, a correct sibling, system turn."""
+    opsd, sibling = (at_paper_settings("grpo_distill", **own).teachers["self"] for own in (
+        {}, get_method("grpo_distill").card.variants["forward"],
+    ))  # fmt: skip
+    assert (opsd.weights, sibling.weights) == ("initial", "live")
+    for group in plain([[1, 0, 1], [1, 0, 0], [0, 0, 0]], 2).groups():
+        hints = sibling.context(group)
+        right = [group.completions[i] for i in range(3) if bool(group.correct_G[i])]
+        for i, hint in enumerate(hints):
+            others = [c for c in right if c is not group.completions[i]]
+            assert (hint is None) is (not others)
+            assert hint is None or (hint.guide and any(hint.completion is c for c in others))
+        kinds = {None if h is None else h.kind for h in opsd.context(group)}
+        assert kinds == ({"solution"} if group.item.solution else {None})

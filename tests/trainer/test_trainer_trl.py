@@ -142,7 +142,7 @@ def test_group_advantages_agree_with_trls_own(tmp_path):
 
 def test_what_trl_cannot_run_is_refused():
     refused = {name: supported(of(name)) for name in method_names()}
-    assert {name for name, why in refused.items() if why} == {"opsd", "sdpo", "sdpg"}
+    assert {name for name, why in refused.items() if why} == {"grpo_distill", "opsd", "sdpo", "sdpg"}
     assert "slot 6" in refused["opsd"]
     with pytest.raises(BadInput, match="k3 penalty alone"):
         translate(of("grpo", kl="k1", beta=0.1))

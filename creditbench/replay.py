@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from creditbench.accelerators import hidden
 from creditbench.errors import BadInput, CheckFailed
 from creditbench.records import check_files, digest_file, read_manifest, read_parquet
 from creditbench.records.manifest import Manifest
@@ -37,7 +38,7 @@ class Replay:
 def replay(
     record: Path | str, *, config: Path | None = None, stored: bool = False, report: Callable[..., None] | None = None
 ) -> Replay:
-    """Replay the record in folder `record`, with as many threads as it was made with.
+    """Replay the record in folder `record`, with as many threads as it was made with, on a CPU what was made on one.
 
     config: another config file (a copy of the run's `config.json`, edited) to replay with. stored: use the run's kept
     rollouts; a run recorded at level D2 is replayed so by itself. Raises BadInput when the folder holds no complete
@@ -47,7 +48,7 @@ def replay(
     manifest = read_manifest(record)
     if altered := check_files(record, manifest):
         raise CheckFailed(f"{altered[0]}; a record that was changed cannot be replayed")
-    with _threads(manifest.threads):
+    with _threads(manifest.threads), hidden(not manifest.hardware.accelerators):
         if manifest.kind == "run":
             kept = (record / ROLLOUTS).is_dir()
             return _replay_run(record, manifest, config, stored or (manifest.determinism == "D2" and kept), report)

@@ -27,7 +27,7 @@ def base(
     results: Results = RESULTS,
 ) -> None:
     """Make a suite's base and teacher models (pretrained, fetched or random), each once."""
-    from creditbench import pipeline
+    from creditbench import accelerators, pipeline
     from creditbench.cli.progress import counter
     from creditbench.errors import unknown
     from creditbench.suite import load_suite, models_of, track_of
@@ -37,6 +37,7 @@ def base(
     specs = {spec.key: spec for name in names if track_of(loaded, name) for spec in models_of(loaded, name)}
     if key is not None and key not in specs:
         raise unknown("model key", key, specs, f"suite {loaded.name}")
+    accelerators.take(loaded.resources_of("base").gpus)
     for spec in specs.values() if key is None else [specs[key]]:
         print(pipeline.make_model(spec, results, counter(f"{spec.role} model")))
 
@@ -53,7 +54,7 @@ def train(
     results: Results = RESULTS,
 ) -> None:
     """Train one run: an arm on a track with a seed. Resumes from its last checkpoint."""
-    from creditbench import launch, pipeline
+    from creditbench import accelerators, launch, pipeline
     from creditbench.cli.progress import counter
     from creditbench.errors import BadInput
     from creditbench.suite import load_suite, resolve
@@ -62,6 +63,7 @@ def train(
     spec = resolve(loaded, arm, track, seed)
     if shard and processes == 1:
         raise BadInput("--shard: expected --processes of at least 2")
+    accelerators.take(loaded.resources_of("train").gpus)
     if processes > 1 and launch.inside():
         launch.expect(processes, shard)
     elif processes > 1:
@@ -96,12 +98,15 @@ def evaluate(
     name = Path(suite).stem if suite.endswith((".yaml", ".yml")) else suite
     if digest and pipeline.publish(name, arm, track, seed, benchmark, digest, results):
         return
+    from creditbench import accelerators
     from creditbench.errors import BadInput
     from creditbench.suite import load_suite, resolve_eval
 
     if server and (not served or out is None):
         raise BadInput("--server: expected --served (the model's name there) and --out (where the record goes)")
-    spec = resolve_eval(load_suite(suite), arm, track, seed, benchmark)
+    loaded = load_suite(suite)
+    spec = resolve_eval(loaded, arm, track, seed, benchmark)
+    accelerators.take(loaded.resources_of("evaluate").gpus)
     if server and out is not None:
         more = json_object(extra, "--extra")
         print(pipeline.evaluate_served(spec, results, out, server, served, more, shown))

@@ -17,6 +17,7 @@ def tune(
     results: Results = RESULTS,
 ) -> None:
     """Train every arm with every learning rate on a tuning seed and score it on the dev split; all trials are kept."""
+    from creditbench import accelerators
     from creditbench import tune as tuning
     from creditbench.errors import BadInput
     from creditbench.suite import BASE, load_suite, track_of
@@ -28,6 +29,7 @@ def tune(
         grid = [float(r) for r in rates.split(",") if r]
     except ValueError:
         raise BadInput(f"--lr {rates!r}: expected numbers separated by commas, e.g. 1e-4,3e-4") from None
+    accelerators.take(loaded.resources_of("train").gpus)
     print(tuning.tune(loaded, track, chosen, grid, results))
 
 

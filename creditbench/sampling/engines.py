@@ -14,7 +14,7 @@ from creditbench.errors import BadInput
 from creditbench.sampling.decode import Cache, CachedSession
 from creditbench.sampling.qwen3 import Qwen3Cache, Qwen3Weights, read_folder, read_shape
 from creditbench.sampling.types import Generation, Ids, SamplingParams, check_batch
-from creditbench.sampling.weights import plain_state
+from creditbench.sampling.weights import accelerator, plain_state
 
 Model = Any  # a live module (with .config and .state_dict) or the path of a saved model
 
@@ -90,7 +90,7 @@ class RawEngine(_CachedEngine):
     def __init__(self, model: Model, eos_ids: Collection[int] | None = None, batch_rows: int = 128):
         super().__init__("raw", stop_ids(model, eos_ids), batch_rows)
         if isinstance(model, (str, Path)):
-            config, weights = read_folder(Path(model))
+            config, weights = read_folder(Path(model), accelerator())
             self._shape = read_shape(config, f"{model}/config.json")
         else:
             self._shape = read_shape(model.config.to_dict(), "model.config")
@@ -144,16 +144,24 @@ class HFCache:
         self._seen_BS = self._seen_BS[index]
 
 
+def one_dtype(saved: torch.dtype) -> list[torch.dtype]:
+    """The dtype a saved model samples in, where it is not its own: bfloat16 on an accelerator, no less than float32 on
+    a CPU. A base from the hub is saved in bfloat16 and what was trained from it in float32: they sample alike."""
+    if accelerator().type != "cpu":
+        return [torch.bfloat16]
+    return [] if saved in (torch.float32, torch.float64) else [torch.float32]
+
+
 class HFEngine(_CachedEngine):
     """Any causal model of transformers; same streams and filters as `raw`, so equal logits give equal tokens."""
 
-    def __init__(self, model: Model, eos_ids: Collection[int] | None = None, batch_rows: int = 64, device: str = "cpu"):
+    def __init__(self, model: Model, eos_ids: Collection[int] | None = None, batch_rows: int = 64):
         super().__init__("hf", stop_ids(model, eos_ids), batch_rows)
         if isinstance(model, (str, Path)):
             from transformers import AutoModelForCausalLM
 
             loaded: Any = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=False)
-            model = loaded.to(device)
+            model = loaded.to(accelerator(), *one_dtype(loaded.dtype))
         self._model = model
         self._home = next(model.parameters()).device
         self.max_context: int | None = getattr(getattr(model, "config", None), "max_position_embeddings", None)

@@ -66,8 +66,8 @@ def read_shape(config: Mapping[str, Any], where: str = "config.json") -> Qwen3Sh
     )
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read `config.json` and every safetensors shard of a saved model."""
+def read_folder(folder: Path, device: torch.device) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read `config.json` and every safetensors shard of a saved model, the weights onto `device`."""
     from safetensors.torch import load_file
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise BadInput(f"{folder}: expected model.safetensors, found none")
     weights: dict[str, Tensor] = {}
     for shard in shards:
-        weights.update(load_file(str(shard)))
+        weights.update(load_file(str(shard), device=str(device)))
     return config, weights
 
 

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 
+def accelerator() -> torch.device:
+    """Where models read from files go: this process's accelerator where it sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def full(x: Tensor) -> Tensor:
     """The whole of a tensor that FSDP2 shards over processes (all of them must ask); others as they are, detached."""
     whole: Any = getattr(x, "full_tensor", None)

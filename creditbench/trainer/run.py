@@ -39,7 +39,7 @@ from creditbench.records import (
 from creditbench.records.atomic import clear_errors
 from creditbench.records.paths import models_dir, run_dir, work_dir
 from creditbench.sampling import close_engine, open_engine
-from creditbench.sampling.weights import plain_state
+from creditbench.sampling.weights import accelerator, plain_state
 from creditbench.settings import TrainSettings
 from creditbench.suite import RunSpec, resolve_protocol
 from creditbench.tokenizer import load_tokenizer
@@ -184,9 +184,8 @@ def load_model(folder: Path, s: TrainSettings, trainable: bool = True) -> Any:
     """A causal LM from a saved folder, in the run's dtype, on the accelerator when there is one."""
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[s.dtype])
-    if torch.cuda.is_available():
-        model = model.cuda()
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[s.dtype])
+    model = loaded.to(accelerator())
     if not trainable:
         return model.requires_grad_(False).eval()
     if s.gradient_checkpointing:

@@ -225,3 +225,19 @@ def test_long_prompts_are_read_in_smaller_batches():
     assert PROMPT_TOKENS == 4 * 8192
     assert cuts([10, 8192, 10, 10, 10, 10, 10, 10], 6) == [range(0, 4), range(4, 8)]
     assert cuts([PROMPT_TOKENS + 1, 5, 5], 8) == [range(0, 1), range(1, 3)]
+
+
+@pytest.mark.parametrize("saved", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_base_in_bfloat16_samples_in_the_dtype_of_what_was_trained_from_it(tiny_qwen3, tmp_path, saved):
+    from creditbench.sampling.engines import one_dtype
+
+    model = tiny_qwen3().to(saved)
+    model.save_pretrained(tmp_path)
+    engine = open_engine("hf", tmp_path)
+    wanted = torch.float64 if saved == torch.float64 else torch.float32
+    assert {p.dtype for p in engine._model.parameters()} == {wanted}
+    assert one_dtype(saved) == ([torch.float32] if saved == torch.bfloat16 else [])
+    prompts = ragged(3)
+    made = engine.generate(prompts, range(3), SamplingParams(6, temperature=0.0))
+    again = open_engine("hf", model.to(wanted)).generate(prompts, range(3), SamplingParams(6, temperature=0.0))
+    assert [g.token_ids for g in made] == [g.token_ids for g in again]

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "creditbench"
 # Lower floors first. On one floor, rooms may use each other as long as there is no circle.
 FLOORS = (
     ("errors", "items", "versions", "seeds", "settings", "tokenizer", "rollouts", "records", "stats", "reported"),
-    ("divergences", "signals", "sandbox", "judge", "grading", "sampling", "shop", "gates", "launch"),
+    ("divergences", "signals", "sandbox", "judge", "grading", "sampling", "shop", "gates", "launch", "accelerators"),
     ("benchmark", "method", "placebos", "data", "envs"),
     ("basemodel", "suite", "trainer", "trainer_trl", "evaluator"),
     ("report", "plan", "driver", "cluster", "replay", "compare", "verify", "doctor", "conformance", "schemas"),

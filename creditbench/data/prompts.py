@@ -19,6 +19,7 @@ LINE = 'Reason step by step. Write your final answer on the last line, after "An
 PROTOCOLS = {"boxed": (False, BOX), "answer-line": (False, LINE), "chat": (True, BOX), "chat-answer-line": (True, LINE)}
 STUDENT_HEADER, REFERENCE_HEADER = "[Student response]", "[Reference solution]"
 OWN_WORDS = "Understand it, then solve the problem again in your own words."
+CHECK_ONLY = "Use it only to check your result, and write out the whole solution yourself."
 GUIDED = (
     "Below is {what}. Use it as a guide to a line of reasoning: follow it where it is sound, check every step "
     "yourself, and do not copy its wording.\n\n### {title}\n\n{text}\n\n### End\n\n"
@@ -81,5 +82,5 @@ def hint_text(item: Item, hint: Hint) -> str:
     if hint.kind == "solution" and about.solution:
         return f"A reference solution:\n\n{about.solution}\n\n{OWN_WORDS}"
     if hint.kind == "answer" and about.answer:
-        return f"The correct answer is {about.answer}.\n\n{OWN_WORDS}"
+        return f"The correct answer is {about.answer}.\n\n{CHECK_ONLY}"
     raise BadInput(f"item {about.id!r}: a hint of kind {hint.kind!r} has no content to show")

@@ -15,9 +15,9 @@ from creditbench.items import Hint
 from creditbench.method import Distill, Method, Surrogate, Teacher, group_zscore
 
 
-def reference_solution(group, thinking=None):
-    """Context of OPSD's teacher: the item's reference solution, none where there is none."""
-    return [Hint("solution", thinking=thinking) if group.item.solution else None] * group.size
+def reference(group, kind="solution", thinking=None):
+    """Context of OPSD's teacher: the item's reference solution (or final answer), none where there is none."""
+    return [Hint(kind, thinking=thinking) if getattr(group.item, kind) else None] * group.size
 
 
 def verified_sibling(group):
@@ -41,7 +41,7 @@ def mixture(student_NV, teacher_NV, reverse: float, tau: float):
 def build(s) -> Method:
     """Slots of GRPO, and a divergence in slot 6 that is averaged as GRPO's loss is."""
     tau = s.tau if s.tau is not None else float("inf")
-    context = verified_sibling if s.context == "sibling" else partial(reference_solution, thinking=s.teacher_thinking)
+    own = partial(reference, kind=s.context, thinking=s.teacher_thinking)
     coef = partial(ramp, start=s.coef_from, end=s.coef_to, steps=s.ramp_steps)
     distill = Distill(
         teacher="self",
@@ -60,6 +60,6 @@ def build(s) -> Method:
         advantage=partial(group_zscore, std=s.std, eps=s.std_eps),
         surrogate=Surrogate(low=s.clip_low, high=s.clip_high),
         aggregate=s.aggregate,
-        teachers={"self": Teacher(weights=s.teacher, context=context)},
+        teachers={"self": Teacher(weights=s.teacher, context=verified_sibling if s.context == "sibling" else own)},
         distill=distill,
     )

@@ -16,14 +16,14 @@ from creditbench.method import Distill, Method, Surrogate, Teacher
 from creditbench.signals import TeacherLogp
 
 
-def reference_solution(group, thinking=None):
-    """Context: the item's reference solution for every response; items without one do not train."""
-    return [Hint("solution", thinking=thinking) if group.item.solution else None] * group.size
+def reference(group, kind="solution", thinking=None):
+    """Context: the item's reference solution (or final answer) for every response; items without one do not train."""
+    return [Hint(kind, thinking=thinking) if getattr(group.item, kind) else None] * group.size
 
 
-def solvable(batch):
-    """Slot 1 of the sampled form: responses to items that have a solution; correctness plays no part."""
-    return torch.tensor([bool(item.solution) for item in batch.items]), batch.reward_B
+def usable(batch, kind="solution"):
+    """Slot 1 of the sampled form: responses to items that have a reference; correctness plays no part."""
+    return torch.tensor([bool(getattr(item, kind)) for item in batch.items]), batch.reward_B
 
 
 def credit(adv_B, batch, signals):
@@ -33,11 +33,11 @@ def credit(adv_B, batch, signals):
 
 def build(s) -> Method:
     """Slots of OPSD: no reward; slot 6 alone, or in the sampled form the teacher's log-ratio as advantage."""
-    context = partial(reference_solution, thinking=s.teacher_thinking)
+    context = partial(reference, kind=s.context, thinking=s.teacher_thinking)
     teachers = {"self": Teacher(weights=s.teacher, context=context, rate=s.ema_rate)}
     if s.form == "sampled":
         return Method(
-            select=solvable,
+            select=partial(usable, kind=s.context),
             advantage=lambda batch: torch.ones_like(batch.reward_B),
             credit=credit,
             surrogate=Surrogate(kind="none"),

@@ -43,6 +43,8 @@ def test_teachers_see_the_hint_and_the_same_question():
             and text.endswith(render(ITEM, protocol("boxed"))[-60:])
         )
     assert "Add them: 4." in render(ITEM, protocol("boxed"), Hint("solution", item=OTHER))
+    # 2606.04036: the answer is for checking, the whole solution is still to be shown.
+    assert "only to check" in (text := render(ITEM, protocol("boxed"), hints["answer"])) and "whole solution" in text
     assert render(ITEM, protocol("chat"), Hint("header")) == "What is 1+1?\n\n[Student response]\n"
     # 2606.00172, appendix: problem, header, answer, header.
     shown = render(ITEM, protocol("chat"), Hint("answer-header"))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from creditbench.conformance.synthetic import SOLUTION, ids_of
+from creditbench.conformance.synthetic import ANSWER, SOLUTION, ids_of
 from creditbench.divergences import clipped_forward_kl, clipped_jsd
 from creditbench.items import Hint
 from creditbench.trainer.collect import Source
@@ -133,6 +133,39 @@ def test_items_without_a_solution_do_not_train():
     whole = outcome_of(model(), method, work_of(model(), method, batch))
     half = outcome_of(model(), method, work_of(model(), method, batch.rows([2, 3])))
     assert whole.loss == pytest.approx(half.loss, rel=1e-12) and whole.distance(half) < 1e-9
+
+
+def test_sampled_form_is_equation_9():
+    """A_n = sg[log p_T - log p_S] on the sampled token, - mean_n A_n log p_S; items without a solution drop out."""
+    import dataclasses
+
+    batch = synthetic_batch([[1, 0], [0, 0]])
+    items = tuple(dataclasses.replace(i, solution="") if b < 2 else i for b, i in enumerate(batch.items))
+    batch = dataclasses.replace(batch, items=items)
+    method, initial, now = build("opsd", form="sampled"), model(), nudged(model(), 0.03)
+    assert method.distill is None and method.teachers["self"].weights == "initial"
+    pool = TeacherPool(nudged(initial, 0.0), method.teachers)
+    pool.student = now
+    got = outcome_of(now, method, work_of(now, method, batch, pool=pool))
+    net, total, n = nudged(now, 0.0), 0.0, 0
+    for b in (2, 3):
+        log_t, log_s = both(net, initial, batch, b)
+        at = batch.response_BT[b, : int(batch.length_B[b])][:, None]
+        picked = log_s.gather(1, at)
+        total = total - ((log_t.gather(1, at) - picked).detach() * picked).sum()
+        n += len(at)
+    (total / n).backward()
+    for name, p in net.named_parameters():
+        assert torch.allclose(p.grad, got.grads[name], rtol=1e-7, atol=1e-11), name
+
+
+@pytest.mark.parametrize("form", ["full", "sampled"])
+def test_context_may_be_the_answer(form):
+    """SC-GRPO's and CAST's baseline on sets without worked solutions: the teacher reads the final answer."""
+    batch = synthetic_batch([[1, 0]])
+    work = work_of(model(), build("opsd", context="answer", form=form), batch)
+    for b, prompt in enumerate(work.teachers["self"].prompts):
+        assert prompt == (ANSWER, *ids_of(batch.items[b].answer), *batch.prompts[b])
 
 
 def test_correctness_plays_no_part():

@@ -194,7 +194,7 @@ def test_cast_baselines_and_ablations():
     holds(settings("cast-table3", "rlrt", "qwen3-4b"), lam=0.5, eps_w=1.0)
     # GRPO+OPSD: GRPO's settings, alpha 0.2 to 0 over 50 steps, the reference read by a fixed teacher.
     mixed, grpo = settings("cast-table3", "grpo_distill", "qwen3-4b"), settings("cast-table3", "grpo", "qwen3-4b")
-    holds(mixed, coef_from=0.2, coef_to=0.0, ramp_steps=50, context="solution", teacher="initial", tau=0.05)
+    holds(mixed, coef_from=0.2, coef_to=0.0, ramp_steps=50, context="answer", teacher="initial", tau=0.05)
     holds(mixed, divergence="forward", **{k: grpo[k] for k in ("clip_low", "clip_high", "aggregate", "lr", "steps")})
     whole = settings("cast-table7", "cast", "qwen3-4b")
     changed = {
@@ -221,6 +221,7 @@ def test_scgrpo_table1():
     opsd = settings("scgrpo-table1", "opsd", "math")
     holds(opsd, lr=1e-6, lora_r=64, lora_alpha=128, grad_clip=1.0, beta=0.0, tau=0.05, temperature=1.0, top_p=0.95)
     assert opsd["prompts_per_step"] * opsd["group_size"] == 16
+    holds(opsd, context="answer")  # "for math the teacher only gets the final answer"
     suite = load_suite("scgrpo-table1")
     assert suite.tracks["math"].train.options["n"] == 4000 and suite.tracks["webshop"].train.options["n"] == 2400
     for label in ("aime24", "aime25"):

@@ -47,6 +47,18 @@ def take(count: int, environ: Mapping[str, str] = os.environ) -> list[str]:
     return taken
 
 
+def of_rank(environ: Mapping[str, str]) -> str | None:
+    """Name of the accelerator that a process of torchrun computes on, for a child of its own; None outside torchrun.
+
+    Its number counts within what the job sees: rank 1 of a job that was given 4 and 5 has 5.
+    """
+    if "LOCAL_RANK" not in environ:
+        return None
+    rank, seen = int(environ["LOCAL_RANK"]), environ.get(VISIBLE)
+    names = [str(n) for n in range(rank + 1)] if seen is None else seen.split(",")
+    return names[rank].strip() if rank < len(names) else seen
+
+
 @contextlib.contextmanager
 def hidden(hide: bool = True) -> Iterator[None]:
     """No accelerator is seen inside: what was made without one is made again without one."""

@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from creditbench.accelerators import VISIBLE, of_rank
 from creditbench.errors import BadInput, CheckFailed
 from creditbench.sampling.engines import Model, stop_ids
 from creditbench.sampling.resend import ResendSession
@@ -235,8 +236,8 @@ def _environment() -> dict[str, str]:
     told = {"VLLM_SERVER_DEV_MODE": "1", "PYTHONPATH": root, "HF_HUB_OFFLINE": "1"}
     quiet = {name: value for name, value in QUIET.items() if name != "VLLM_ENABLE_V1_MULTIPROCESSING"}
     kept = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-    if "LOCAL_RANK" in os.environ and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        told["CUDA_VISIBLE_DEVICES"] = os.environ["LOCAL_RANK"]
+    if (mine := of_rank(os.environ)) is not None:
+        told[VISIBLE] = mine
     return {**quiet, **kept, **told}
 
 

@@ -97,6 +97,20 @@ def test_no_place_for_locks_is_said_and_nothing_is_changed(job, tmp_path):
     assert "accelerators cannot be locked" in process.communicate()[1]
 
 
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({}, None),
+        ({"CUDA_VISIBLE_DEVICES": "4,5"}, None),
+        ({"LOCAL_RANK": "2"}, "2"),
+        ({"LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": "4,5"}, "5"),
+        ({"LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": ""}, ""),  # two processes on a machine without any
+    ],
+)
+def test_a_server_of_a_rank_computes_where_the_rank_does(environ, wanted):
+    assert accelerators.of_rank(environ) == wanted
+
+
 def test_hidden_is_put_back(monkeypatch):
     monkeypatch.setenv(accelerators.VISIBLE, "0")
     with accelerators.hidden():

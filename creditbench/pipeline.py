@@ -94,10 +94,11 @@ def evaluate_served(
 
 def waiting_place(spec: EvalSpec, results: Path) -> Path:
     """Where an evaluation waits that was made together with its run."""
-    return eval_dir(_ahead(results), spec.suite, spec.label, spec.arm, spec.track, spec.seed)
+    return eval_dir(ahead(results), spec.suite, spec.label, spec.arm, spec.track, spec.seed)
 
 
-def _ahead(results: Path) -> Path:
+def ahead(results: Path | str) -> Path:
+    """Where evaluations wait that were made together with their runs; below it the paths are those of the results."""
     return Path(results) / ".work" / "ahead"
 
 
@@ -106,7 +107,7 @@ def publish(suite: str, arm: str, track: str, seed: int, label: str, digest: str
 
     Needs no heavy import. Returns False when there is none or it does not fit (it is then evaluated as usual).
     """
-    place = eval_dir(_ahead(results), suite, label, arm, track, seed)
+    place = eval_dir(ahead(results), suite, label, arm, track, seed)
     run = run_dir(results, suite, arm, track, seed) / MANIFEST
     manifest = whole(place)
     if manifest is None or manifest.config_digest != digest or not run.is_file():

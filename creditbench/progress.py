@@ -23,6 +23,7 @@ from creditbench import cluster, driver
 from creditbench.cli.progress import duration
 from creditbench.current import current_eval, current_run
 from creditbench.errors import CheckFailed, CreditBenchError
+from creditbench.pipeline import ahead
 from creditbench.plan import relative_cost
 from creditbench.records import whole
 from creditbench.records.atomic import clear_errors, refusal
@@ -33,14 +34,20 @@ PLAIN_EVERY = 15.0
 TERMINAL_EVERY = 1.0
 # Rough seconds of a job before any of its kind has finished: model, GRPO-equivalent training, evaluation.
 FIRST_GUESS = {"base": 60.0, "train": 25.0, "evaluate": 8.0}
+# Share of an evaluation's time that is left when it only has to be checked and moved into its place.
+PUBLISHING = 0.1
 
 
 class Target(NamedTuple):
-    """One thing that must be there at the end: its kind, its manifest, and its weight within the kind."""
+    """One thing that must be there at the end: its kind, its manifest, and its weight within the kind.
+
+    waiting: a file that says that all but the last bit of the work is done (an evaluation made with its run).
+    """
 
     kind: str
     path: Path
     weight: float
+    waiting: Path | None = None
 
 
 class View(NamedTuple):
@@ -58,8 +65,9 @@ def targets(request: Request) -> list[Target]:
     cost = {arm: relative_cost(arm, request.suite.class_) for arm in request.arms}
     found += [Target("train", Path(request.run_manifest(run)), cost[run.arm]) for run in request.runs]
     for evaluation in request.evaluations:
-        weight = 1.0 if evaluation.arm == BASE else 0.1
-        found.append(Target("evaluate", Path(request.eval_manifest(evaluation)), weight))
+        path = Path(request.eval_manifest(evaluation))
+        waiting = None if evaluation.arm == BASE else ahead(request.results) / path.relative_to(request.results)
+        found.append(Target("evaluate", path, 1.0, waiting))
     return found
 
 
@@ -78,27 +86,44 @@ def outdated(request: Request) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in there}
 
 
+class Seen(NamedTuple):
+    """A job while it runs: when it began and was last seen, and where its counter stood at first (time, done)."""
+
+    job: driver.Job
+    began: float
+    last: float
+    first: tuple[float, int]
+
+    def pace(self) -> float | None:
+        """Seconds per step of its own counter (None until it has moved): a resumed job counts only what it does now."""
+        if self.job.at is None or self.job.at[1] <= self.first[1]:
+            return None
+        return (self.last - self.first[0]) / (self.job.at[1] - self.first[1])
+
+
 class Pace:
-    """Seconds per unit of weight of each kind, learnt from jobs as they finish. stale: see `outdated`."""
+    """Seconds per unit of weight of each kind, learnt from jobs as they run and finish. stale: see `outdated`."""
 
     def __init__(self, wanted: Sequence[Target], workers: int, stale: Mapping[Path, int] | None = None):
         self.wanted, self.workers, self.stale = wanted, max(1, workers), stale or {}
-        self.seen: dict[Path, tuple[driver.Job, float]] = {}
+        self.seen: dict[tuple[Path, str], Seen] = {}
         self.spent: dict[str, tuple[float, float]] = {}
 
     def view(self, running: list[driver.Job]) -> View:
         """Counts, and the time to go if jobs keep the pace seen so far."""
         self._learn(running)
         done, total = dict.fromkeys(FIRST_GUESS, 0), dict.fromkeys(FIRST_GUESS, 0)
+        seconds = self._per_weight()
         left = 0.0
         for target in self.wanted:
             total[target.kind] += 1
             if self._made(target.path):
                 done[target.kind] += 1
             else:
-                left += target.weight * self._per_weight(target.kind)
-        elapsed = sum(driver.clock() - job.born for job in running)
-        return View(done, total, running, max(0.0, left - elapsed) / self.workers)
+                ready = target.waiting is not None and target.waiting.exists()
+                left += target.weight * seconds[target.kind] * (PUBLISHING if ready else 1.0)
+        left -= sum(self._behind(seen, seconds) for seen in self.seen.values())
+        return View(done, total, running, max(0.0, left) / self.workers)
 
     def _made(self, path: Path) -> bool:
         try:
@@ -108,17 +133,47 @@ class Pace:
 
     def _learn(self, running: list[driver.Job]) -> None:
         now = driver.clock()
-        current = {job.file: (job, now) for job in running}
-        for file, (job, last) in self.seen.items():
-            if file not in current:
-                kind = str(job.facts.get("kind", ""))
-                seconds, weight = self.spent.get(kind, (0.0, 0.0))
-                self.spent[kind] = (seconds + last - job.born, weight + float(job.facts.get("weight", 1.0)))
+        current: dict[tuple[Path, str], Seen] = {}
+        for job in running:
+            # One process may train and then evaluate: its second job begins when it is first seen.
+            key, again = (job.file, job.what), any(file == job.file for file, _ in self.seen)
+            old = self.seen.get(key) or Seen(job, now if again else job.born, now, (now, job.at[1] if job.at else 0))
+            same = old.job.at is None or job.at is None or old.job.at[0] == job.at[0]
+            first = old.first if same and old.job.at is not None else (now, job.at[1] if job.at else 0)
+            current[key] = Seen(job, old.began, now, first)
+        for key, seen in self.seen.items():
+            if key not in current:
+                kind, weight = _kind(seen.job)
+                seconds, weights = self.spent.get(kind, (0.0, 0.0))
+                self.spent[kind] = (seconds + seen.last - seen.began, weights + weight)
         self.seen = current
 
-    def _per_weight(self, kind: str) -> float:
-        seconds, weight = self.spent.get(kind, (0.0, 0.0))
-        return seconds / weight if weight else FIRST_GUESS[kind]
+    def _per_weight(self) -> dict[str, float]:
+        """Of each kind: what finished jobs took and running ones will; a kind not seen yet is as slow as the others."""
+        sums = dict(self.spent)
+        for seen in self.seen.values():
+            pace, (kind, weight) = seen.pace(), _kind(seen.job)
+            if pace is not None and seen.job.at is not None:
+                seconds, weights = sums.get(kind, (0.0, 0.0))
+                sums[kind] = (seconds + pace * seen.job.at[2], weights + weight)
+        sums = {kind: both for kind, both in sums.items() if kind in FIRST_GUESS and both[1]}
+        guessed = sum(weights * FIRST_GUESS[kind] for kind, (_, weights) in sums.items())
+        slow = sum(seconds for seconds, _ in sums.values()) / guessed if guessed else 1.0
+        return {
+            kind: sums[kind][0] / sums[kind][1] if kind in sums else guess * slow for kind, guess in FIRST_GUESS.items()
+        }
+
+    def _behind(self, seen: Seen, seconds: Mapping[str, float]) -> float:
+        """Seconds of a running job that need not be waited for any more."""
+        kind, weight = _kind(seen.job)
+        whole_job, pace = weight * seconds.get(kind, 0.0), seen.pace()
+        if pace is None or seen.job.at is None:
+            return min(whole_job, seen.last - seen.began)
+        return max(0.0, whole_job - pace * (seen.job.at[2] - seen.job.at[1]))
+
+
+def _kind(job: driver.Job) -> tuple[str, float]:
+    return str(job.facts.get("kind", "")), float(job.facts.get("weight", 1.0))
 
 
 def plain(view: View, started: float) -> str:
@@ -128,9 +183,13 @@ def plain(view: View, started: float) -> str:
         for kind, name in (("base", "models"), ("train", "runs"), ("evaluate", "evaluations"))
         if view.total[kind]
     )
-    running = "; ".join(_doing(job) for job in view.running) or "nothing running"
+    running = "; ".join(_doing(job) for job in view.running) or _between(view)
     spent = duration(time.monotonic() - started)
     return f"[{spent}] {counts} | {running} | about {duration(view.seconds_left)} to go"
+
+
+def _between(view: View) -> str:
+    return "tables and pages" if view.done == view.total else "waiting for jobs to start"
 
 
 def _doing(job: driver.Job) -> str:
@@ -150,7 +209,7 @@ def table(view: View, started: float) -> Any:
     for kind, name in (("base", "models"), ("train", "runs"), ("evaluate", "evaluations")):
         if view.total[kind]:
             bars.add_task(name, total=view.total[kind], completed=view.done[kind])
-    lines = [Text(f"  {_doing(job)}") for job in view.running] or [Text("  ...")]
+    lines = [Text(f"  {_doing(job)}") for job in view.running] or [Text(f"  {_between(view)}")]
     spent = duration(time.monotonic() - started)
     return Group(bars, *lines, Text(f"{spent} so far, about {duration(view.seconds_left)} to go"))
 
@@ -247,7 +306,7 @@ def _run(request: Request, command: list[str], log: Any) -> int:
     before = signal.signal(signal.SIGINT, passed_on)
     stop = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
-        _show(request, child)
+        _show(request, child, at_once(command))
     finally:
         signal.signal(signal.SIGINT, before)
         signal.signal(signal.SIGTERM, stop)
@@ -256,8 +315,14 @@ def _run(request: Request, command: list[str], log: Any) -> int:
     return 130 if interrupts and child.returncode else child.returncode
 
 
-def _show(request: Request, child: subprocess.Popen) -> None:
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def at_once(words: Sequence[str]) -> int:
+    """Jobs that this machine runs at a time: its cores, or fewer where `--cores` says so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    told = re.search(r"(?:^| )(?:--cores|-c)[ =]?(\d+)(?= |$)", " ".join(words))
+    return max(1, min(cores, int(told[1]))) if told else cores
+
+
+def _show(request: Request, child: subprocess.Popen, workers: int) -> None:
     started = time.monotonic()
     stale: dict[Path, int] = {}
     with contextlib.suppress(CreditBenchError):  # the child says what is wrong

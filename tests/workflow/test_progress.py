@@ -51,6 +51,65 @@ def test_time_to_go_follows_the_pace_seen(tmp_path: Path):
     assert (view.done["train"], view.total["train"]) == (1, 4)
 
 
+def running(file: str, what: str, born: float, kind: str, at: tuple[str, int, int] | None, weight: float = 1.0) -> Job:
+    return Job(1, born, "here", what, {"kind": kind, "weight": weight}, at, Path(file))
+
+
+def test_time_to_go_heeds_how_far_running_jobs_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing has finished yet, and two base models crawl: they, and all that was never seen, take as long as that."""
+    now = 1000.0
+    monkeypatch.setattr(driver, "clock", lambda: now)
+    wanted = [progress.Target("base", tmp_path / f"b{i}", 1.0) for i in range(2)]
+    wanted += [progress.Target("train", tmp_path / f"t{i}", 2.0) for i in range(4)]
+    pace = progress.Pace(wanted, workers=2)
+    pace.view([running("a", "base", now, "base", None), running("b", "base", now, "base", None)])
+    now = 1010.0
+    pace.view([running(name, "base", 1000.0, "base", ("pretrain", 0, 500)) for name in "ab"])
+    now = 1070.0  # a minute for 100 of 500 steps: 300 s each, five times the first guess; 240 s of each are left
+    view = pace.view([running(name, "base", 1000.0, "base", ("pretrain", 100, 500)) for name in "ab"])
+    assert view.seconds_left == pytest.approx((2 * 240 + 4 * 2.0 * 5 * progress.FIRST_GUESS["train"]) / 2)
+
+
+def test_a_resumed_job_is_not_taken_for_a_fast_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = 1000.0
+    monkeypatch.setattr(driver, "clock", lambda: now)
+    pace = progress.Pace([progress.Target("train", tmp_path / str(i), 1.0) for i in range(2)], workers=1)
+    pace.view([running("a", "train alpha", 1000.0, "train", ("step", 90, 100))])
+    now = 1010.0  # 2 s a step: 10 s until this run's end, then a whole one of 200 s
+    view = pace.view([running("a", "train alpha", 1000.0, "train", ("step", 95, 100))])
+    assert view.seconds_left == pytest.approx(10 + 200)
+
+
+def test_a_process_that_trains_and_then_evaluates_counts_as_two_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = 1000.0
+    monkeypatch.setattr(driver, "clock", lambda: now)
+    waiting = tmp_path / "waiting"
+    wanted = [progress.Target("train", tmp_path / f"t{i}", 1.0) for i in range(2)]
+    wanted += [progress.Target("evaluate", tmp_path / f"e{i}", 1.0, waiting if i == 0 else None) for i in range(2)]
+    pace = progress.Pace(wanted, workers=1)
+    pace.view([running("a", "train alpha", 1000.0, "train", None)])
+    now = 1040.0
+    pace.view([running("a", "train alpha", 1000.0, "train", None)])
+    pace.view([running("a", "evaluate alpha", 1000.0, "evaluate", None)])
+    now = 1050.0
+    pace.view([running("a", "evaluate alpha", 1000.0, "evaluate", None)])
+    wanted[0].path.touch()
+    waiting.touch()
+    view = pace.view([])
+    # 40 s of training and 10 s of evaluation are left of the other run, and the waiting evaluation has to be moved
+    assert pace.spent == {"train": (40.0, 1.0), "evaluate": (10.0, 1.0)}
+    assert view.seconds_left == pytest.approx(40 + 10 + progress.PUBLISHING * 10)
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [("--cores 1", 1), ("-c1", 1), ("--cores=1 --config suite=tiny", 1), ("--cores all", 9), ("", 9), ("--cores 99", 9)],
+)
+def test_fewer_cores_mean_fewer_jobs_at_a_time(monkeypatch: pytest.MonkeyPatch, words: str, most: int):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)), raising=False)
+    assert progress.at_once(words.split()) == most
+
+
 def test_results_that_answer_another_question_are_still_to_do(root: Path, monkeypatch: pytest.MonkeyPatch):
     """All results are there, one run's method was edited since: that run and its evaluations are left, until remade."""
     request = make_request({"suite": "toy"})

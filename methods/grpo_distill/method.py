@@ -11,11 +11,11 @@ from dataclasses import replace
 from functools import partial
 
 from creditbench.divergences import clipped_jsd
-from creditbench.items import Hint
+from creditbench.items import Hint, HintKind
 from creditbench.method import Distill, Method, Surrogate, Teacher, group_zscore
 
 
-def reference(group, kind="solution", thinking=None):
+def reference(group, kind: HintKind = "solution", thinking=None):
     """Context of OPSD's teacher: the item's reference solution (or final answer), none where there is none."""
     return [Hint(kind, thinking=thinking) if getattr(group.item, kind) else None] * group.size
 

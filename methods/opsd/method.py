@@ -11,12 +11,12 @@ from functools import partial
 import torch
 
 from creditbench.divergences import clipped_jsd
-from creditbench.items import Hint
+from creditbench.items import Hint, HintKind
 from creditbench.method import Distill, Method, Surrogate, Teacher
 from creditbench.signals import TeacherLogp
 
 
-def reference(group, kind="solution", thinking=None):
+def reference(group, kind: HintKind = "solution", thinking=None):
     """Context: the item's reference solution (or final answer) for every response; items without one do not train."""
     return [Hint(kind, thinking=thinking) if getattr(group.item, kind) else None] * group.size
 

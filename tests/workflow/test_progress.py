@@ -103,7 +103,7 @@ def test_a_process_that_trains_and_then_evaluates_counts_as_two_jobs(tmp_path: P
 
 @pytest.mark.parametrize(
     ("words", "most"),
-    [("--cores 1", 1), ("-c1", 1), ("--cores=1 --config suite=tiny", 1), ("--cores all", 9), ("", 9), ("--cores 99", 9)],
+    [("--cores 1", 1), ("-c1", 1), ("--cores=1 --config suite=toy", 1), ("--cores all", 9), ("", 9), ("--cores 99", 9)],
 )
 def test_fewer_cores_mean_fewer_jobs_at_a_time(monkeypatch: pytest.MonkeyPatch, words: str, most: int):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(9)), raising=False)

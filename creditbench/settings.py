@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+LATER = {"presence_penalty": 0.0}
+"""Settings that came after results had been stored, with the value that changes nothing."""
 
 
 class TrainSettings(BaseModel):
@@ -24,6 +27,9 @@ class TrainSettings(BaseModel):
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0)
+    presence_penalty: float = Field(
+        0.0, ge=-2, le=2, description="off the logits of tokens that the turn already holds, in rollouts only"
+    )
     engine: Literal["raw", "hf", "vllm"] = "raw"
     trainer: Literal["own", "trl"] = Field("own", description="`trl` runs slots 4 and 5 on TRL's GRPOTrainer")
     # optimisation
@@ -60,3 +66,9 @@ class TrainSettings(BaseModel):
         "graded", description="`random` is the contamination probe"
     )
     method: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
+
+    @model_serializer(mode="wrap")
+    def _as_told(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what came later and is off: digests of results from before stay what they are."""
+        told = write(self)
+        return {key: value for key, value in told.items() if key not in LATER or value != LATER[key]}

@@ -90,9 +90,12 @@ class CachedSession:
         reasons: list[Literal["stop", "length"]] = ["length"] * B
         batch = list(range(B))  # row of the turn that each row of the cache belongs to
         alive = [True] * B  # by row of the cache
+        seen_BV = torch.zeros_like(logits_BV, dtype=torch.bool) if self._params.presence_penalty else None
         for n in range(self._params.max_new_tokens):
             uniform_B = streams.at(n)
-            ids_B, logp_B = pick(logits_BV, uniform_B if len(batch) == B else uniform_B[batch], self._params)
+            ids_B, logp_B = pick(logits_BV, uniform_B if len(batch) == B else uniform_B[batch], self._params, seen_BV)
+            if seen_BV is not None:
+                seen_BV.scatter_(1, ids_B[:, None], True)
             columns.append((batch, logp_B))
             for i, token in enumerate(ids_B.tolist()):
                 if alive[i]:
@@ -107,6 +110,7 @@ class CachedSession:
                 keep = [i for i, is_alive in enumerate(alive) if is_alive]
                 self._cache.select(keep)
                 batch, alive, ids_B = [batch[i] for i in keep], [True] * len(keep), ids_B[keep]
+                seen_BV = None if seen_BV is None else seen_BV[keep]
             frozen = n_alive < len(batch)
             valid_B = torch.tensor(alive, device=self._device)
             logits_BV = self._cache.append(ids_B[:, None], valid_B[:, None], frozen)

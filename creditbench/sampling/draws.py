@@ -47,15 +47,21 @@ def filtered_probs(logits_BV: Tensor, params: SamplingParams) -> Tensor:
     return torch.zeros_like(probs_BV).scatter_(-1, order_BV, sorted_BV)
 
 
-def pick(logits_BV: Tensor, uniform_B: np.ndarray, params: SamplingParams) -> tuple[Tensor, Tensor]:
+def pick(
+    logits_BV: Tensor, uniform_B: np.ndarray, params: SamplingParams, seen_BV: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Choose one token per row from `logits_BV` (float) with the row's uniform number.
 
-    Returns ids (B,) and their log-probabilities (B,) under the model at temperature 1, unfiltered.
+    `seen_BV` marks the tokens that the turn already holds; the presence penalty is taken off their logits.
+    Returns ids (B,) and their log-probabilities (B,) under the model at temperature 1, unfiltered and unpenalised.
     """
+    asked_BV = logits_BV
+    if seen_BV is not None and params.presence_penalty:
+        asked_BV = logits_BV - params.presence_penalty * seen_BV.to(logits_BV.dtype)
     if params.temperature == 0.0:
-        ids_B = logits_BV.argmax(-1)
+        ids_B = asked_BV.argmax(-1)
     else:
-        cdf_BV = filtered_probs(logits_BV, params).cumsum_(-1)
+        cdf_BV = filtered_probs(asked_BV, params).cumsum_(-1)
         u_B = torch.from_numpy(np.minimum(uniform_B, _BELOW_ONE)).to(cdf_BV.device)
         ids_B = torch.searchsorted(cdf_BV, u_B[:, None] * cdf_BV[:, -1:], right=True)[:, 0]
     logp_B = logits_BV.log_softmax(-1).gather(-1, ids_B[:, None])[:, 0]

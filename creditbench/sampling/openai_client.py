@@ -113,6 +113,7 @@ class OpenAIClient:
             "n": 1,
             "stream": False,
             **({"top_k": params.top_k} if params.top_k else {}),
+            **({"presence_penalty": params.presence_penalty} if params.presence_penalty else {}),
             **self.extra,
         }
         if len(prompt) and isinstance(prompt[0], Mapping):

@@ -16,13 +16,15 @@ class SamplingParams:
     """How to sample: `temperature` 0 is greedy, `top_k` 0 and `top_p` 1 keep the whole vocabulary.
 
     Filters act on the tempered distribution, top-k first, then top-p on what is left (renormalised), as in
-    Hugging Face generate and vLLM. `max_new_tokens` caps one turn, its end token included.
+    Hugging Face generate and vLLM. `max_new_tokens` caps one turn, its end token included. `presence_penalty` is taken
+    off the logits, before temperature and filters, of every token that the turn already holds (vLLM's rule).
     """
 
     max_new_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    presence_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -33,6 +35,8 @@ class SamplingParams:
             raise BadInput(f"top_p: expected a number in (0, 1], got {self.top_p}")
         if self.top_k < 0:
             raise BadInput(f"top_k: expected 0 (off) or more, got {self.top_k}")
+        if not -2 <= self.presence_penalty <= 2:
+            raise BadInput(f"presence_penalty: expected a number in [-2, 2], got {self.presence_penalty}")
 
 
 @dataclass(frozen=True)

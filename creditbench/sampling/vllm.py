@@ -145,6 +145,7 @@ class VLLMEngine:
             "temperature": params.temperature,
             "top_p": params.top_p,
             "top_k": params.top_k,
+            "presence_penalty": params.presence_penalty,
             "seed": int(seed),
             "logprobs": 0,  # of the sampled token alone, before temperature and filters
             "stop_token_ids": self._stops,

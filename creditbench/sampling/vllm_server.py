@@ -149,6 +149,7 @@ class VLLMServer:
                 "temperature": params.temperature,
                 "top_p": params.top_p,
                 "top_k": params.top_k,
+                "presence_penalty": params.presence_penalty,
                 "seed": int(seed) & _LARGEST_SEED,
                 "logprobs": 0,
                 "stop_token_ids": self._stops,

@@ -14,6 +14,7 @@ from creditbench.suite.resolve import (
     data_key,
     model_spec,
     models_of,
+    prompt_shape,
     read_spec,
     resolve,
     resolve_eval,
@@ -26,6 +27,6 @@ from creditbench.suite.select import Evaluation, Request, Run, make_request
 __all__ = [
     "BASE", "Arm", "DataRef", "EvalRef", "EvalSpec", "Evaluation", "ModelRef", "ModelSpec", "Request", "Resources",
     "Run", "RunSpec", "Suite", "Track", "data_key", "layers", "load_suite", "make_request", "model_spec",
-    "models_of", "needs_teacher", "parse_arm", "read_spec", "resolve", "resolve_eval", "resolve_protocol",
-    "run_digest", "suite_names", "suites_dir", "track_of",
+    "models_of", "needs_teacher", "parse_arm", "prompt_shape", "read_spec", "resolve", "resolve_eval",
+    "resolve_protocol", "run_digest", "suite_names", "suites_dir", "track_of",
 ]  # fmt: skip

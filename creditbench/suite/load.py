@@ -120,7 +120,7 @@ def _check_matched(suite: Suite, track: str, where: str) -> None:
     for name in arms:
         settings, method = resolved(name)
         a, b = (x.model_dump(exclude={"method"}) for x in (settings, reference))
-        off = [key for key in a if a[key] != b[key]]
+        off = [key for key in {**a, **b} if a.get(key) != b.get(key)]
         off += [slot for slot in ("surrogate", "aggregate", "refill") if getattr(method, slot) != getattr(grpo, slot)]
         if off:
             raise BadInput(f"{where}: arm {name!r}: {off[0]} differs from that of {REFERENCE!r}: not a matched view")

@@ -105,7 +105,7 @@ def sample_groups(
             # `slot` keeps two draws of one problem in a step apart.
             seeds.append(rollout_seed(source.track, source.seed, f"{purpose}/{slot}", step, item.id, sample))
             owners.append(item)
-    params = SamplingParams(s.max_new_tokens, temperature=s.temperature, top_p=s.top_p, top_k=s.top_k)
+    params = SamplingParams(s.max_new_tokens, s.temperature, s.top_p, s.top_k, s.presence_penalty)
     environments = None
     if source.benchmark.environment is not None:
         environments = []

@@ -41,7 +41,7 @@ from creditbench.records.paths import models_dir, run_dir, work_dir
 from creditbench.sampling import close_engine, open_engine
 from creditbench.sampling.weights import accelerator, plain_state
 from creditbench.settings import TrainSettings
-from creditbench.suite import RunSpec, resolve_protocol
+from creditbench.suite import RunSpec, prompt_shape, resolve_protocol
 from creditbench.tokenizer import load_tokenizer
 from creditbench.trainer.checkpoint import CHECKPOINT, CURVE_LINES, TRACE_LINES, read_lines, restore, save, truncate
 from creditbench.trainer.collect import Source
@@ -136,7 +136,7 @@ def run_facts(spec: RunSpec, results: Path) -> dict[str, Any]:
     teachers = {"external": model_digest(teacher)[0]} if teacher else {}
     method = get_method(spec.method)
     config = spec.settings.model_dump(mode="json", exclude={"checkpoint_every"}) | {
-        "placebo": spec.placebo, "track": spec.track, "seed": spec.seed,
+        "placebo": spec.placebo, "track": spec.track, "seed": spec.seed, **prompt_shape(spec.train),
     }  # fmt: skip
     data = DataFacts(digest=digest_rows(items), n=len(items), revision=benchmark.card.version)
     key = run_key(

@@ -156,6 +156,61 @@ def test_inverse_cdf_by_hand():
     assert set(filtered_ids.tolist()) == {1}
 
 
+def test_presence_penalty_by_hand():
+    """ln 2 off the logit of a token seen: its odds halve, at temperature 1/2 they are quartered; log-probs stay."""
+    logits = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]])).repeat(4, 1)
+    seen = torch.tensor([[False, True, False, False]]).repeat(4, 1)
+    params = SamplingParams(1, presence_penalty=float(np.log(2)))
+    ids, logp = pick(logits, np.array([0.12, 0.13, 0.37, 0.38]), params, seen)  # borders at 1/8, 3/8, 5/8
+    assert ids.tolist() == [0, 1, 1, 2]
+    np.testing.assert_allclose(logp.exp(), [0.1, 0.4, 0.4, 0.2], rtol=1e-6)
+    cold = SamplingParams(1, temperature=0.5, presence_penalty=float(np.log(2)))
+    ids, _ = pick(logits, np.array([0.05, 0.06, 0.27, 0.28]), cold, seen)  # odds 1, 4, 4, 9: borders at 1/18, 5/18
+    assert ids.tolist() == [0, 1, 1, 2]
+    greedy, _ = pick(logits, np.zeros(4), SamplingParams(1, temperature=0.0, presence_penalty=0.3), seen)
+    assert greedy.tolist() == [3] * 4  # ln .4 - .3 < ln .3
+
+
+def penalised_greedy(model, prompt: list[int], n: int, penalty: float) -> list[int]:
+    """One prompt, no cache: the largest logit after the penalty on what this turn already holds."""
+    made: list[int] = []
+    for _ in range(n):
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt, *made]])).logits[0, -1].clone()
+        logits[list(set(made))] -= penalty
+        made.append(int(logits.argmax()))
+        if made[-1] == 1:
+            break
+    return made
+
+
+@pytest.mark.parametrize("kind", ["raw", "hf"])
+def test_presence_penalty_counts_what_the_turn_holds(model, kind):
+    """Rows end at different steps (the batch shrinks) and prompts, or earlier turns, are never counted."""
+    prompts, params = ragged(12, 6), SamplingParams(24, temperature=0.0, presence_penalty=0.8)
+    engine = open_engine(kind, model)
+    made = engine.generate(prompts, range(12), params)
+    assert [list(g.token_ids) for g in made] == [penalised_greedy(model, p, 24, 0.8) for p in prompts]
+    plain = engine.generate(prompts, range(12), SamplingParams(24, temperature=0.0))
+    assert sum(a.token_ids != b.token_ids for a, b in zip(made, plain, strict=True)) >= 6
+    session = engine.session(2, params)
+    first = [list(g.token_ids) for g in session.extend([[4, 5], [6]], [1, 2]) if g is not None]
+    second = [list(g.token_ids) for g in session.extend([[7, 8], [9]], [3, 4]) if g is not None]
+    for i, (start, more) in enumerate((([4, 5], [7, 8]), ([6], [9]))):
+        assert second[i] == penalised_greedy(model, [*start, *first[i], *more], 24, 0.8)
+
+
+def test_raw_and_hf_draw_the_same_tokens_under_a_penalty(model):
+    prompts, params = ragged(16, 2), SamplingParams(15, 0.7, 0.95, 20, presence_penalty=0.2)
+    raw, hf = (open_engine(kind, model).generate(prompts, range(100, 116), params) for kind in ("raw", "hf"))
+    assert [g.token_ids for g in raw] == [g.token_ids for g in hf]
+
+
+def test_a_penalty_out_of_range_is_refused():
+    with pytest.raises(BadInput, match="presence_penalty: expected a number in"):
+        SamplingParams(1, presence_penalty=2.5)
+
+
 def test_stop_tokens_end_a_row_and_are_kept(model):
     never = open_engine("raw", model, eos_ids=[]).generate([[4, 5]], [7], SamplingParams(12))[0]
     stop = never.token_ids[5]

@@ -177,7 +177,8 @@ def test_cast(name: str, track: str):
     # Table 8: 300 steps, 2 x 8 groups of 8, LoRA 64/128, T 0.7, top-p 0.95, top-k 20, 3072 tokens, 1e-6 to 1e-7.
     cast = settings(name, "cast", track)
     holds(cast, steps=300, prompts_per_step=16, group_size=8, lora_r=64, lora_alpha=128, lr=1e-6, max_new_tokens=3072)
-    holds(cast, temperature=0.7, top_p=0.95, top_k=20, clip_low=0.2, clip_high=0.28, weight_decay=0.0, grad_clip=1.0)
+    holds(cast, temperature=0.7, top_p=0.95, top_k=20, presence_penalty=0.2)
+    holds(cast, clip_low=0.2, clip_high=0.28, weight_decay=0.0, grad_clip=1.0)
     holds(cast, pos_low=0.8, pos_high=1.05, neg_low=0.95, neg_high=1.2, final_clip=1.2, lam=1.0, refresh=10)
     holds(cast, warmup_steps=15, mask_truncated=True)  # 5 % of 300
     assert cast["lr"] * cast["min_lr_ratio"] == pytest.approx(1e-7)

@@ -53,6 +53,14 @@ def test_an_honest_engine_agrees_at_every_step(results, calm, temperature):
     assert all(0 < row["mean_abs"] <= row["max"] < 1e-4 and abs(row["kl"]) < 1e-8 for row in rows)
 
 
+def test_a_presence_penalty_shapes_the_samples_and_no_log_prob(results, calm):
+    """CAST's rollouts: other samples, hence other weights; the ratio's log-probs are those of the plain policy."""
+    manifest, rows = run(results, "penalised", presence_penalty=2.0)
+    assert manifest.model_digest != calm[0].model_digest and manifest.key != calm[0].key
+    assert manifest.notes == ()
+    assert all(0 < row["mean_abs"] <= row["max"] < 1e-4 and abs(row["kl"]) < 1e-8 for row in rows)
+
+
 def test_the_ratio_is_the_trainers_own_whatever_the_engine_says(results, calm, monkeypatch):
     """Log-probs wrong by 0.5 nats everywhere: the same weights to the bit; in the record 0.5, and exp(-d) - 1 + d."""
     honest = RawEngine.generate

@@ -37,6 +37,18 @@ def test_greedy_equals_hf(engine, policy):
     assert worst(policy, PROMPTS, ours) < 1e-4
 
 
+@pytest.mark.parametrize("penalty", [0.2, 1.0])
+def test_presence_penalty_equals_hf(engine, policy, penalty):
+    """Off the logits of what the turn holds, the prompt not counted; log-probs stay the model's own."""
+    params = SamplingParams(24, temperature=0.0, presence_penalty=penalty)
+    ours = engine.generate(PROMPTS, [0] * 4, params)
+    theirs = open_engine("hf", policy).generate(PROMPTS, [0] * 4, params)
+    assert [g.token_ids for g in ours] == [g.token_ids for g in theirs]
+    assert worst(policy, PROMPTS, ours) < 1e-4
+    if penalty == 1.0:
+        assert [g.token_ids for g in ours] != [g.token_ids for g in engine.generate(PROMPTS, [0] * 4, GREEDY)]
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_log_probs_are_the_models_own_whatever_the_temperature_and_filters(engine, policy, temperature):
     params = SamplingParams(24, temperature=temperature, top_p=0.9, top_k=20)

@@ -6,6 +6,7 @@ them that were submitted from this folder, and must do so before it removes a st
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,7 +18,11 @@ from creditbench.errors import CheckFailed
 
 PREFIX = "creditbench_"
 LOGS = Path("results") / ".work" / "slurm"
-GONE = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "PREEMPTED"}
+GONE = {
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "DEADLINE", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL",
+    "LAUNCH_FAILED", "RECONFIG_FAIL", "PREEMPTED", "REVOKED",
+}  # fmt: skip
+"""States of a job that is over; `squeue --states=all` shows it for some minutes more."""
 
 
 class ClusterJob(NamedTuple):
@@ -58,7 +63,8 @@ def end_jobs(folder: Path | str = ".", grace: float = 120.0) -> list[ClusterJob]
     """
     found = left = live_jobs(folder)
     if found:
-        subprocess.run(["scancel", *(job.id for job in found)], capture_output=True, timeout=60, check=False)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # what is left then is named below
+            subprocess.run(["scancel", *(job.id for job in found)], capture_output=True, timeout=60, check=False)
     end = time.monotonic() + grace
     while left:
         if time.monotonic() > end:

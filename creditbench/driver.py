@@ -8,7 +8,6 @@ process; and only who holds the lock may end jobs that are left and remove a sta
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from creditbench.errors import CheckFailed
 from creditbench.records.atomic import clear_errors
+from creditbench.records.locks import take_lock
 
 HELD = "CREDITBENCH_LOCK_HELD_BY"
 DRIVER = "CREDITBENCH_DRIVER"
@@ -178,16 +178,12 @@ def hold(results: Path | str) -> IO[str] | None:
     if os.environ.get(HELD) == str(os.getppid()):
         return None
     path = Path(results) / ".work" / "driver.lock"
-    with clear_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
-        file.close()
-        raise CheckFailed(f"{path}: held by {holder}; wait for it, or end it first") from None
+    if (file := take_lock(path)) is None:
+        try:
+            holder = path.read_text(encoding="utf-8").strip()
+        except OSError:
+            holder = ""
+        raise CheckFailed(f"{path}: held by {holder or 'another process'}; wait for it, or end it first")
     with contextlib.suppress(OSError):  # who holds it is only told; the lock itself needs no space
         file.seek(0)
         file.truncate()

@@ -118,7 +118,8 @@ def _replay_run(record: Path, manifest: Manifest, config: Path | None, stored: b
             lines.append(_against_spread(record, scratch / "run", manifest))
         return Replay(False, "\n".join(lines))
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        for folder in (scratch, *(results / ".work").glob(f"*-{scratch.name}")):  # the checkpoints of a run cut short
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def differences(old: Manifest, new: Manifest) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import shutil
@@ -61,6 +62,19 @@ def refusal(error: Exception, path: Path | str) -> CreditBenchError | None:
     return None
 
 
+def sweep(path: Path) -> None:
+    """Remove what writers of `path` left that were killed on this machine (those of others may be alive)."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(socket.gethostname()[:20])}-*.tmp"):
+        try:
+            os.kill(int(left.name.rsplit("-", 2)[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                left.unlink()
+        except (OSError, ValueError):
+            continue
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder last through a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -95,28 +109,44 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Yield a private folder that becomes `path` when the block ends without an error.
 
-    An existing folder at `path` is moved aside first (a folder cannot be renamed over a filled one), then removed.
+    An existing folder at `path` is moved aside first (a folder cannot be renamed over a filled one), then removed; of
+    two writers the later one stays.
     """
     path = Path(path)
     private = private_name(path)
+    sweep(path)
     with clear_errors(path):
         private.mkdir(parents=True)
-        old = private_name(path)
+        aside: list[Path] = []
         try:
             yield private
             for child in sorted(private.rglob("*")):
                 sync_folder(child) if child.is_dir() else _sync_file(child)
             sync_folder(private)
-            if path.exists():
-                os.rename(path, old)
-            os.rename(private, path)
+            while not _renamed(private, path):
+                with contextlib.suppress(FileNotFoundError):  # another writer has just moved it aside
+                    old = private_name(path)
+                    os.rename(path, old)
+                    aside.append(old)
             sync_folder(path.parent)
         finally:
             shutil.rmtree(private, ignore_errors=True)
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
-            elif old.exists():
-                os.rename(old, path)
+            for old in reversed(aside):
+                if path.exists():
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    os.rename(old, path)
+
+
+def _renamed(folder: Path, path: Path) -> bool:
+    """Rename a folder; False where something stands in the way."""
+    try:
+        os.rename(folder, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    return True
 
 
 def write_text(path: Path | str, text: str) -> Path:

@@ -9,6 +9,7 @@ Log-likelihoods of given continuations are read from the echoed prompt, where th
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import os
@@ -145,7 +146,7 @@ class OpenAIClient:
                 reason = f"HTTP {error.code}: {error.read()[:300].decode('utf-8', 'replace')}"
                 if error.code not in _RETRY_STATUS:
                     break
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 reason = f"{type(error).__name__}: {error}"
         raise _Failed(" ".join(reason.split()))
 

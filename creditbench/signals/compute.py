@@ -15,6 +15,7 @@ from creditbench.signals.answer import input_gradient, perturbed_importance
 from creditbench.signals.forward import (
     body,
     device_of,
+    evaluation,
     head,
     kl_divergence,
     logp_and_entropy,
@@ -164,9 +165,11 @@ def compute_signals(
     found: dict[str, Tensor] = {}
     for request in requests:
         if isinstance(request, Perturbed):
-            found["perturbed_BT"] = _probe(
-                batch, adv_B, request, lambda part, r: perturbed_importance(student, part, r, options.pad_id), options
-            )
+            with evaluation(student):
+                found["perturbed_BT"] = _probe(
+                    batch, adv_B, request, lambda part, r: perturbed_importance(student, part, r, options.pad_id),
+                    options,
+                )  # fmt: skip
         elif isinstance(request, InputGrad):
             found["input_grad_BT"] = _probe(
                 batch, adv_B, request, lambda part, r: input_gradient(student, part, r), options

@@ -7,6 +7,7 @@ ever sees padding, so values do not depend on what a row is batched with.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -61,6 +62,17 @@ def take(hidden_BLH: Tensor, index_BT: Tensor) -> Tensor:
     """hidden at the given columns [B,T,H]; columns past the end read the last one (their tokens are masked)."""
     index_BT = index_BT.clamp(max=hidden_BLH.shape[1] - 1).to(hidden_BLH.device)
     return hidden_BLH.gather(1, index_BT[:, :, None].expand(-1, -1, hidden_BLH.shape[2]))
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode while the block runs: gradient checkpointing allows no cache while it trains."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
 
 
 def device_of(model: nn.Module) -> torch.device:

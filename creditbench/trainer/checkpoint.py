@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from creditbench.records import atomic_path
+from creditbench.records.atomic import sweep
 from creditbench.trainer.fsdp import load_whole_state, whole_state
 from creditbench.trainer.loop import Ledger, State
 
@@ -25,6 +26,7 @@ def save(path: Path, state: State, main: bool = True) -> None:
     weights, moments = whole_state(state.model, state.optimizer)
     if not main:
         return
+    sweep(path)
     with atomic_path(path) as private:
         torch.save(
             {
@@ -40,13 +42,18 @@ def save(path: Path, state: State, main: bool = True) -> None:
 
 
 def restore(path: Path, state: State) -> None:
-    """Continue from a checkpoint when there is one; an unreadable one is removed and the run starts again."""
+    """Continue from a checkpoint when there is one; a damaged one is removed and the run starts again.
+
+    One that cannot be read just now (no memory, a disk that does not answer) is not damaged: the error goes on.
+    """
     if not path.exists():
         return
     try:
         kept = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:
-        path.unlink()
+    except Exception as error:
+        if isinstance(error, MemoryError | OSError) or "allocate memory" in str(error):
+            raise
+        path.unlink(missing_ok=True)
         return
     load_whole_state(state.model, state.optimizer, kept["model"], kept["optimizer"])
     state.pool.load_state_dict(kept["teachers"])

@@ -384,12 +384,17 @@ def without_failed(collected: Collected) -> Collected:
     rows = torch.nonzero(~failed_B).flatten()
     if len(rows) == 0:
         raise CheckFailed(f"step {collected.batch.step}: every response ended in an error of the grader or environment")
-    return replace(collected, batch=collected.batch.rows(rows), keep_B=collected.keep_B[rows])
+    told_BT = collected.sampler_logp_BT
+    told_BT = None if told_BT is None else told_BT[rows]
+    return replace(collected, batch=collected.batch.rows(rows), keep_B=collected.keep_B[rows], sampler_logp_BT=told_BT)
 
 
-def optimizer_batches(batch: RolloutBatch) -> Iterator[list[list[int]]]:
-    """For each optimizer batch of the step, its micro-batches as row indices."""
-    for u in torch.unique(batch.optim_B).tolist():
+def optimizer_batches(batch: RolloutBatch, comm: Comm = Comm()) -> Iterator[list[list[int]]]:
+    """For each optimizer batch of the step, its micro-batches as row indices; [] where only other processes have rows.
+
+    A process may have lost all its rows of one (`without_failed`), but all make the same number of optimizer steps.
+    """
+    for u in torch.unique(comm.gather(batch.optim_B)).tolist():
         inside = batch.optim_B == u
         micros = torch.unique(batch.micro_B[inside]).tolist()
         yield [torch.nonzero(inside & (batch.micro_B == m)).flatten().tolist() for m in micros]

@@ -40,6 +40,14 @@ class Comm:
         dist.all_reduce(total)
         return float(total)
 
+    def largest(self, value: int) -> int:
+        """Largest of a whole number over processes."""
+        if self.world == 1:
+            return value
+        most = torch.tensor(value)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+        return int(most)
+
     def gather(self, x: Tensor) -> Tensor:
         """Concatenation over processes along the first axis; lengths may differ."""
         if self.world == 1:

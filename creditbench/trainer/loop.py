@@ -264,7 +264,7 @@ def train_step(setup: Setup, state: State) -> tuple[dict[str, float], list[dict]
     lr = 0.0
     with ledger.phase("update"):
         for _ in range(s.epochs_per_rollout):
-            for micros in optimizer_batches(work.batch):
+            for micros in optimizer_batches(work.batch, setup.comm):
                 lr = learning_rate(s, state.optimizer_step, total)
                 for group in state.optimizer.param_groups:
                     group["lr"] = lr

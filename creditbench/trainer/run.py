@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
+import gc
 import json
 import os
 import shutil
@@ -37,6 +37,7 @@ from creditbench.records import (
     write_parquet,
 )
 from creditbench.records.atomic import clear_errors
+from creditbench.records.locks import take_lock
 from creditbench.records.paths import models_dir, run_dir, work_dir
 from creditbench.sampling import close_engine, open_engine
 from creditbench.sampling.weights import accelerator, plain_state
@@ -82,8 +83,8 @@ def train(
     limit_threads()
     facts = run_facts(spec, results)
     key = facts["key"]
-    if made(folder, key):
-        return folder
+    if comm.sum(float(comm.main and made(folder, key))):
+        return folder  # all processes must agree, whatever their file systems show them
     work = work_dir(results, key + scratch)
     for place in (work, folder.parent):
         with clear_errors(place):  # now, and not after all the training
@@ -92,8 +93,7 @@ def train(
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     with locked(work, comm, LOCK_PATIENCE if "SLURM_JOB_ID" in os.environ else 0.0):
         if comm.sum(float(comm.main and made(folder, key))):
-            return folder  # by whoever held the lock; all processes must agree
-        work.mkdir(parents=True, exist_ok=True)
+            return folder  # by whoever held the lock
         setup, state = open_run(spec, results, comm, work, stored)
         try:
             if engine is not None:
@@ -108,6 +108,11 @@ def train(
             write_run(spec, results, folder, work, setup, state, facts, started, weights)
             shutil.rmtree(work, ignore_errors=True)
         comm.barrier()
+        del setup, state, weights
+    if torch.cuda.is_initialized():
+        # An evaluation may follow in this process, and vLLM takes its share of what is free when it starts.
+        gc.collect()
+        torch.cuda.empty_cache()
     return folder
 
 
@@ -164,16 +169,12 @@ def locked(work: Path, comm: Comm, patience: float = 0.0) -> Iterator[None]:
     if not comm.main:
         yield
         return
-    with (work / "lock").open("w") as handle:
-        end = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() >= end:
-                    raise Busy(f"{work}: another process is training this run; wait for it or end it") from None
-                time.sleep(min(1.0, patience))
+    end = time.monotonic() + patience
+    while (lock := take_lock(work / "lock")) is None:
+        if time.monotonic() >= end:
+            raise Busy(f"{work}: another process is training this run; wait for it or end it")
+        time.sleep(min(1.0, patience))
+    with lock:
         yield
 
 
@@ -285,6 +286,9 @@ def loop(spec: RunSpec, setup: Setup, state: State, work: Path, report: Report |
                         curve.flush()
                         trace.flush()
             if state.step % s.checkpoint_every == 0 and state.step < s.steps:
+                with clear_errors(work):
+                    for handle in (h for h in (curve, trace) if h is not None):
+                        os.fsync(handle.fileno())  # no checkpoint outlives the lines of its steps
                 save(work / CHECKPOINT, state, comm.main)
             if report is not None and comm.main:
                 report(state.step, s.steps, row)

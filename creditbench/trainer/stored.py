@@ -18,8 +18,6 @@ class RolloutStore:
 
     def __init__(self, folder: Path, rank: int = 0):
         self.folder, self.rank = folder, rank
-        if not folder.exists():
-            folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, step: int, purpose: str) -> Path:
         return self.folder / f"step{step:06d}.{purpose}.rank{self.rank}.json"

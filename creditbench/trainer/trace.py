@@ -35,8 +35,9 @@ def entry(step: int, order: int, name: str, x: Tensor) -> dict[str, Any]:
 
 def weight_entries(step: int, model: nn.Module, order: int = 100) -> list[dict[str, Any]]:
     """Trace rows of the model's trainable tensors after `step`."""
-    named = [(n, full(p)) for n, p in model.named_parameters() if p.requires_grad]
-    return [entry(step, order + i, f"weights/{n}", p) for i, (n, p) in enumerate(named)]
+    named = ((n, p) for n, p in model.named_parameters() if p.requires_grad)
+    # One at a time: all of a sharded model's weights, whole at once, need not fit where its shards do.
+    return [entry(step, order + i, f"weights/{n}", full(p)) for i, (n, p) in enumerate(named)]
 
 
 @dataclass(frozen=True)

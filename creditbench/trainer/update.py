@@ -22,6 +22,7 @@ from creditbench.signals.forward import (
     tiled_divergence,
 )
 from creditbench.trainer.comm import Comm
+from creditbench.trainer.fsdp import is_sharded
 from creditbench.trainer.loss import Denominators, aggregate, policy_loss, reference_penalty
 
 
@@ -150,7 +151,8 @@ def _distill_loss(
     hidden_RTH: Tensor, logp_RT: Tensor, old_RT: Tensor, of: Denominators, s: TrainSettings,
 ) -> Tensor:  # fmt: skip
     if taught is None:
-        return hidden_RTH.sum() * 0
+        # Through the head: of a sharded model every process must have a gradient of every weight.
+        return logp_RT.sum() * 0
     teacher_NH, teacher_head = taught
     mask_RT = distill_mask(work, distill)[rows]
     now = work.batch.step, work.batch.total_steps
@@ -183,8 +185,14 @@ def optimizer_step(
         mask_BT = distill_mask(work, method.distill)[rows]
         with_loss = float(mask_BT.any(-1).sum())
         of_distill = Denominators(comm.sum(float(mask_BT.sum())), comm.sum(with_loss), of.max_response)
+    # Passes of a sharded model are made in step: who has fewer micro-batches makes up the number without effect.
+    idle = comm.largest(len(micros)) - len(micros) if is_sharded(model) else 0
     for micro in micros:
         with cast or nullcontext():
             loss = micro_loss(model, method, work, micro, of, of_distill, s, tally)
         loss.backward()
+    for _ in range(idle):
+        with cast or nullcontext():
+            loss = micro_loss(model, method, work, [0], of, of_distill, s, Tally())
+        (0 * loss).backward()
     comm.sum_gradients(model)

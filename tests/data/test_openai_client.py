@@ -32,10 +32,10 @@ class Server:
                 with lock:
                     outer.seen.append((self.path, body))
                     outer.headers.append(dict(self.headers))
-                    status, answer = reply(self.path, body, len(outer.seen))
+                    status, answer, *missing = reply(self.path, body, len(outer.seen))
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Length", str(len(data) + sum(missing)))
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -85,6 +85,16 @@ def test_every_sample_carries_its_own_seed_and_order_is_kept(serve):
     assert path == "/v1/completions" and body["n"] == 1
     assert (body["max_tokens"], body["temperature"], body["top_p"], body["model"]) == (16, 0.7, 0.9, "m")
     assert "top_k" not in body and "Authorization" not in server.headers[0]
+
+
+def test_an_answer_cut_short_is_asked_for_again(serve):
+    """A server that dies while it answers: the promised length does not come."""
+    server = serve(lambda path, body, count: (200, b'{"choices"', 5) if count == 1 else choice("whole"))
+    client = OpenAIClient(server.url, "m", concurrency=1, backoff_s=0.01)
+    assert [c.text for c in client.complete(["p"], [1], PARAMS)] == ["whole"]
+    gone = serve(lambda path, body, count: (200, b"{", 5))
+    [failed] = OpenAIClient(gone.url, "m", concurrency=1, backoff_s=0.0).complete(["p"], [1], PARAMS)
+    assert failed.finish_reason == "error" and "IncompleteRead" in failed.info["error"]
 
 
 def test_a_repeated_seed_is_refused_before_anything_is_sent(serve):

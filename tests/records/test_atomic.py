@@ -5,10 +5,12 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +54,44 @@ def test_folder_replaces_folder_whole(tmp_path):
         (private / "three.txt").write_text("x")
         raise RuntimeError("boom")
     assert [p.name for p in target.rglob("*.txt")] == ["two.txt"] and leftovers(tmp_path) == []
+
+
+def test_what_killed_writers_left_goes_with_the_next_write(tmp_path):
+    """Names of a process that is gone; those of a living one, of another machine and of another file stay."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    host = socket.gethostname()[:20]
+    names = {
+        f".model.{host}-{child.pid}-0a1b2c3d.tmp": False, f".model.{host}-{os.getpid()}-0a1b2c3d.tmp": True,
+        f".model.not{host}-{child.pid}-0a1b2c3d.tmp": True, f".other.{host}-{child.pid}-0a1b2c3d.tmp": True,
+    }  # fmt: skip
+    for name in names:
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "weights").write_text("x")
+    file = tmp_path / f".model.{host}-{child.pid}-ffffffff.tmp"
+    file.write_text("x")
+    with records.atomic_folder(tmp_path / "model") as private:
+        (private / "new.txt").write_text("new")
+    assert leftovers(tmp_path) == sorted(name for name, stays in names.items() if stays)
+
+
+def test_two_writers_of_a_folder_leave_the_later_one(tmp_path, monkeypatch):
+    """The other writer puts its folder in place while this one has moved the old one aside."""
+    target, real = tmp_path / "model", os.rename
+    with records.atomic_folder(target) as private:
+        (private / "old.txt").write_text("old")
+
+    def meanwhile(source, goal):
+        real(source, goal)
+        if Path(source) == target:
+            monkeypatch.setattr(os, "rename", real)
+            with records.atomic_folder(target) as other:
+                (other / "other.txt").write_text("other")
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    with records.atomic_folder(target) as private:
+        (private / "mine.txt").write_text("mine")
+    assert [p.name for p in target.iterdir()] == ["mine.txt"] and leftovers(tmp_path) == []
 
 
 def test_kill_at_any_moment_leaves_old_or_new(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,30 @@ def test_a_job_that_does_not_end_stops_the_driver(tmp_path, monkeypatch):
     monkeypatch.setenv("PROJECT", str(project))
     with pytest.raises(CheckFailed, match=r"do not end: 7 \(RUNNING\)"):
         cluster.end_jobs(project, grace=0.6)
+
+
+@pytest.mark.parametrize("state", ["DEADLINE", "REVOKED", "LAUNCH_FAILED", "PREEMPTED"])
+def test_a_job_that_is_over_is_not_waited_for(tmp_path, monkeypatch, state):
+    """Slurm shows it for MinJobAge seconds more; a driver that took it for alive could not start meanwhile."""
+    squeue = f'echo "7|creditbench_a|{state}|$PROJECT"'
+    project = commands(tmp_path, monkeypatch, squeue=squeue, scancel="echo $@ > $FILES/cancelled")
+    monkeypatch.setenv("PROJECT", str(project))
+    assert cluster.end_jobs(project, grace=0.1) == [] and not (tmp_path / "files" / "cancelled").exists()
+
+
+def test_a_scancel_that_hangs_is_no_crash(tmp_path, monkeypatch):
+    project = commands(tmp_path, monkeypatch, squeue=LIST, scancel="true")
+    monkeypatch.setenv("PROJECT", str(project))
+    real = subprocess.run
+
+    def hangs(words, **options):
+        if words[0] == "scancel":
+            raise subprocess.TimeoutExpired(words, options["timeout"])
+        return real(words, **options)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    with pytest.raises(CheckFailed, match=r"do not end: 7 \(RUNNING\)"):
+        cluster.end_jobs(project, grace=0.1)
 
 
 def test_silence_is_no_answer_where_jobs_were_submitted(tmp_path, monkeypatch):

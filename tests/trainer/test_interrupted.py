@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from creditbench.records import read_json, read_manifest, read_parquet
 from creditbench.replay import replay
 from creditbench.sampling.engines import RawEngine
 from creditbench.suite import load_suite, resolve
+from creditbench.trainer import run
 from creditbench.trainer.run import train
 from creditbench.trainer.trace import entry, first_difference
 from tests.trainer.small import results_for
@@ -131,6 +133,70 @@ def test_a_checkpoint_cut_short_is_not_used(results, calm, tmp_path):
     train(spec_of(results, "grpo"), results, out=tmp_path / "run", scratch="-half", **told)
     assert done == [1, 2, 3, 4, 5]
     same(tmp_path / "run", calm["grpo"])
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.EIO, "no answer"), RuntimeError("can't allocate memory")]
+)
+def test_a_checkpoint_that_cannot_be_read_just_now_is_kept(results, tmp_path, monkeypatch, error):
+    """Hours of training must not go because a machine was short of memory for a moment."""
+    import torch
+
+    def kill(step, steps, row):
+        if step == 3:
+            raise Killed
+
+    def refuse(*words, **options):
+        raise error
+
+    with pytest.raises(Killed):
+        train(spec_of(results, "grpo"), results, out=tmp_path / "run", scratch="-short", report=kill)
+    [checkpoint] = (results / ".work").glob("*-short/checkpoint.pt")
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(type(error)):
+        train(spec_of(results, "grpo"), results, out=tmp_path / "run", scratch="-short")
+    assert checkpoint.exists()
+
+
+def test_no_checkpoint_outlives_the_lines_of_its_steps(results, tmp_path, monkeypatch):
+    """After a loss of power the curve must hold every step that the checkpoint knows."""
+    events, sync, write = [], os.fsync, run.save
+    monkeypatch.setattr(os, "fsync", lambda f: (events.append(Path(os.readlink(f"/proc/self/fd/{f}")).name), sync(f)))
+    monkeypatch.setattr(run, "save", lambda *words: (events.append("save"), write(*words)))
+    train(spec_of(results, "grpo"), results, out=tmp_path / "run", scratch="-power")
+    saves = [i for i, event in enumerate(events) if event == "save"]
+    assert len(saves) == 2
+    assert all(events[i - 2 : i] == ["curve.jsonl", "trace.jsonl"] for i in saves), events
+
+
+def test_memory_is_given_back_before_an_evaluation_in_the_same_process(results, tmp_path, monkeypatch):
+    """vLLM takes a share of what is free: the trained model must be gone when the accelerator's cache is emptied."""
+    import torch
+
+    models, alive, load = [], [], run.load_model
+
+    def loaded(*words, **options):
+        model = load(*words, **options)
+        models.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(run, "load_model", loaded)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.extend(m() is not None for m in models))
+    train(spec_of(results, "opsd"), results, out=tmp_path / "run", scratch="-memory")
+    assert alive == [False]
+
+
+def test_a_replay_cut_short_leaves_nothing(kept, results):
+    before = sorted((results / ".work").iterdir())
+
+    def kill(step, steps, row):
+        if step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        replay(kept, report=kill)
+    assert sorted((results / ".work").iterdir()) == before
 
 
 def suite_run(results, arm, **settings):

@@ -17,7 +17,7 @@ from creditbench.trainer.run import load_model
 REPO = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("name", ["grpo", "opsd", "oar_g"])
+@pytest.mark.parametrize("name", ["grpo", "opsd", "oar_g", "oar_p"])
 def test_gradient_checkpointing_gives_the_same_gradients(tmp_path, name):
     """Layers are run again in the backward pass (their parts are called twice), and nothing else changes."""
     tiny_model().save_pretrained(tmp_path)

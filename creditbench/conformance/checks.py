@@ -34,6 +34,10 @@ from creditbench.trainer.update import Work
 LINES = 150
 CLOSE = 1e-9
 MIXED = ((1, 0, 0, 1), (0, 0, 0, 0), (1, 1, 1, 1), (1, 0, 0, 0), (1, 1, 1, 0))
+TEMPLATE_WORDS = {
+    "title": "New method", "paper": "Title of the paper", "summary": "One full sentence",
+    "implemented": "entropy-weighted advantage",
+}  # fmt: skip
 TRAINER_KEYS = frozenset(TrainSettings.model_fields) - {"method"}
 # A second update on the same rollouts: log pi_old is then a tensor of its own and ratios leave 1.
 TWICE = SETTINGS.model_copy(update={"epochs_per_rollout": 2})
@@ -115,7 +119,7 @@ def card_complete(registered: Registered) -> str:
     """Every field a reader needs is there and says something."""
     card = registered.card
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9.]+)+", card.id):
-        raise _fail(f"id {card.id!r}: expected words joined by hyphens, ending in the paper's number")
+        raise _fail(f"id {card.id!r}: expected words joined by hyphens, the last the paper's number or `own`")
     for field in ("title", "summary", "divergence", "extra_forwards"):
         if not getattr(card, field).strip():
             raise _fail(f"{field} is empty")
@@ -140,7 +144,10 @@ def card_complete(registered: Registered) -> str:
     missing = {"permuted", "response-mean"} - set(card.placebos)
     if weighted and missing:
         raise _fail(f"placebos: a method that weighs tokens declares {sorted(missing)} too")
-    return f"{len(card.own_settings)} settings, {len(card.variants)} variants, placebos {list(card.placebos)}"
+    found = f"{len(card.own_settings)} settings, {len(card.variants)} variants, placebos {list(card.placebos)}"
+    said = {"title": card.title, "paper": card.paper.title, "summary": card.summary, "implemented": card.implemented[0]}
+    left = [field for field, words in TEMPLATE_WORDS.items() if said[field].startswith(words)]
+    return found + (f"; still the template's: {', '.join(left)}" if left else "")
 
 
 def few_lines(registered: Registered) -> str:
@@ -191,7 +198,9 @@ def detached(registered: Registered) -> str:
     method, batch = _default(registered), _mixed()
     work = work_of(_model(), method, batch, external=_model(5))
     raw = method.credit(work.adv_B, work.batch, work.signals)
-    kept = {"advantage": method.advantage(work.batch), "credit": raw, "logp_old": work.signals.logp_old_BT}
+    kept = {"advantage": method.advantage(work.batch), "credit": raw}
+    if work.has_old:
+        kept["logp_old"] = work.signals.logp_old_BT
     kept |= {f"logp of {k}": v for k, v in work.signals.logp_teacher_BT.items()}
     kept |= {f"{k[0]} of {k[1]}": v for k, v in work.signals.kl_BT.items()}
     for key, value in kept.items():

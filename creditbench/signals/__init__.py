@@ -4,11 +4,16 @@ from creditbench.signals.requests import (
     Entropy,
     Hidden,
     InputGrad,
+    NoSignals,
     Perturbed,
     Request,
+    SampledLogp,
     Signals,
     TeacherKL,
     TeacherLogp,
 )
 
-__all__ = ["Entropy", "Hidden", "InputGrad", "Perturbed", "Request", "Signals", "TeacherKL", "TeacherLogp"]
+__all__ = [
+    "Entropy", "Hidden", "InputGrad", "NoSignals", "Perturbed", "Request", "SampledLogp", "Signals", "TeacherKL",
+    "TeacherLogp",
+]  # fmt: skip

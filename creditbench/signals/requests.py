@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
+from creditbench.errors import BadInput
 from creditbench.items import Hint
+
+
+@dataclass(frozen=True)
+class SampledLogp:
+    """Log-probability the sampling policy gave each sampled token -> `logp_old_BT`; comes with every other request."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Hidden:
     """Last-layer hidden state at each response token -> `hidden_BTH`."""
 
 
-Request = Entropy | TeacherLogp | TeacherKL | InputGrad | Perturbed | Hidden
+Request = SampledLogp | Entropy | TeacherLogp | TeacherKL | InputGrad | Perturbed | Hidden
 
 
 @dataclass(frozen=True)
@@ -97,3 +103,13 @@ class Signals:
         """log pi_teacher - log pi_old on the sampled tokens, 0 where the teacher was off [B,T]."""
         gap_BT = self.logp_teacher_BT[teacher] - self.logp_old_BT
         return gap_BT * self.has_context_B[teacher][:, None].to(gap_BT.dtype)
+
+
+class NoSignals(Signals):
+    """The signals of a method that asks for none: no pass was made, so there are no log-probabilities to read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Raises BadInput for `logp_old_BT`: zeros in its place would be another method, without a word."""
+        if name == "logp_old_BT":
+            raise BadInput("signals.logp_old_BT: nothing was computed; ask for it in build(): signals=(SampledLogp(),)")
+        return super().__getattribute__(name)

@@ -21,7 +21,7 @@ from creditbench.rollouts import RolloutBatch
 from creditbench.sampling.types import Engine
 from creditbench.sampling.weights import full
 from creditbench.settings import TrainSettings
-from creditbench.signals import InputGrad, Perturbed, Signals, TeacherKL, TeacherLogp
+from creditbench.signals import InputGrad, NoSignals, Perturbed, TeacherKL, TeacherLogp
 from creditbench.signals.compute import PassOptions, TeacherPass, compute_signals, policy_logp
 from creditbench.trainer.collect import Collected, Sampled, Source, collect, optimizer_batches, without_failed
 from creditbench.trainer.comm import Comm
@@ -154,7 +154,7 @@ def prepare(setup: Setup, state: State, collected: Collected) -> Work:
             signals = compute_signals(state.model, seen, method.signals, ready, options, adv_B)
         count_passes(state.ledger, method, seen, ready, adv_B, s)
     else:
-        signals = Signals(
+        signals = NoSignals(
             logp_old_BT=torch.zeros(batch.response_BT.shape),
             hints={n: r.hints for n, r in ready.items()},
             has_context_B={n: torch.tensor([p is not None for p in r.prompts]) for n, r in ready.items()},

@@ -73,6 +73,37 @@ def test_a_matched_view_that_is_not_one_is_named(tree, old, new, said):
     assert [c.detail for c in check_method("mine", tree) if not c.ok and said in c.detail]
 
 
+def surprisal(tree: Path, signals: str) -> None:
+    """A method that weighs tokens by their surprisal: the policy's own log-probabilities and nothing else."""
+    path = new_method("surprisal", tree)[1]
+    text = path.read_text().replace("entropy_BT = signals.entropy_BT", "entropy_BT = -signals.logp_old_BT")
+    path.write_text(text.replace("(Entropy(),)", signals).replace("import Entropy", "import SampledLogp"))
+
+
+def test_log_probabilities_that_nobody_asked_for_are_refused_not_zero(tree):
+    """With zeros every weight would be one number per response: GRPO scaled, under another name, without a word."""
+    surprisal(tree, "()")
+    failed = {c.name: c.detail for c in check_method("surprisal", tree) if not c.ok}
+    assert "ask for it in build(): signals=(SampledLogp(),)" in failed["slots give the right shapes and types"]
+
+
+def test_log_probabilities_asked_for_are_the_policy_s(tree):
+    surprisal(tree, "(SampledLogp(),)")
+    found = check_method("surprisal", tree)
+    assert [f"{c.name}: {c.detail}" for c in found if not c.ok] == []
+
+
+def test_words_left_from_the_template_are_named(tree):
+    for name, left in (("mine", "; still the template's: title, paper, summary, implemented"), ("yours", "")):
+        card = new_method(name, tree)[0]
+        if not left:
+            text = card.read_text().replace("title: New method", "title: Mine").replace("Title of the paper", "On mine")
+            text = text.replace("One full sentence that says", "This says").replace("- entropy-weighted", "- my")
+            card.write_text(text)
+        (said,) = (c.detail for c in check_method(name, tree) if c.name == "card is complete")
+        assert said.partition("]")[2] == left
+
+
 BREAKS = {
     "credit and signals are detached": ("entropy_BT = signals.entropy_BT", "entropy_BT = _leak(signals.entropy_BT)"),
     "padding changes nothing": ("masked_mean(entropy_BT, batch.mask_BT)", "entropy_BT.mean(-1)"),

@@ -1,4 +1,4 @@
-"""The contract a benchmark (or training set) fulfils, and the registry that discovers `benchmarks/` (DESIGN 5).
+"""The contract a benchmark (or training set) fulfils, and the registry that discovers `benchmarks/`.
 
 A benchmark is a folder with `card.yaml` (data) and `task.py` (functions):
 

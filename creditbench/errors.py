@@ -1,4 +1,4 @@
-"""Errors that reach the user as one clear line, each with its exit code (DESIGN section 7).
+"""Errors that reach the user as one clear line, each with its exit code.
 
 0 done, 1 a check failed, 2 bad input, 3 refused for safety.
 """

@@ -1,6 +1,6 @@
 """What flows between data, sampling and grading: items, hints, completions, graded samples. Floor 1, no torch.
 
-Every sample ends in exactly one `Outcome` (DESIGN section 5); `error` is ours and never the model's.
+Every sample ends in exactly one `Outcome`; `error` is ours and never the model's.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def broadcast(adv_B: Tensor, batch: RolloutBatch, signals: Signals) -> Tensor:
 
 @dataclass(frozen=True)
 class Method:
-    """A method as data plus pure tensor functions (DESIGN section 3).
+    """A method as data plus pure tensor functions.
 
     `refill` > 0 turns on dynamic sampling: rows that `select` drops are replaced by further rollouts, with at most
     that many generated batches per step. `errors` asks for the mask of tokens known to be wrong
@@ -186,7 +186,7 @@ class Setting(BaseModel):
 
 
 MATCHED = "matched"
-"""Variant of the matched view: slots 1, 2, 4, 5 are GRPO's, so that only credit varies (DESIGN section 4)."""
+"""Variant of the matched view: slots 1, 2, 4, 5 are GRPO's, so that only credit varies."""
 SLOTS = "slots"
 """Setting of every method: `slots: grpo` puts GRPO's into slots 1, 2, 4 and 5; credit, signals, teachers stay."""
 
@@ -194,7 +194,7 @@ Placebo = Literal["permuted", "response-mean", "permuted-gap", "wrong-context"]
 
 
 class MethodCard(BaseModel):
-    """`card.yaml` of a method (DESIGN section 3)."""
+    """`card.yaml` of a method."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     id: str

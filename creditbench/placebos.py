@@ -1,4 +1,4 @@
-"""Placebo arms: the same method with its placement of credit destroyed (DESIGN section 4).
+"""Placebo arms: the same method with its placement of credit destroyed.
 
 A gain that the placebo also shows is not credit assignment. Each placebo is a change at one seam, so that it works on
 every method without knowing it: on the credit, on a teacher's log-probs, or on a teacher's context.

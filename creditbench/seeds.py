@@ -1,4 +1,4 @@
-"""Seeds derived by hashing, so that no two samples share a stream (DESIGN section 6). Floor 1, no torch."""
+"""Seeds derived by hashing, so that no two samples share a stream. Floor 1, no torch."""
 
 from __future__ import annotations
 

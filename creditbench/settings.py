@@ -1,4 +1,4 @@
-"""Training settings every method understands. One flat, frozen namespace per run (DESIGN section 3).
+"""Training settings every method understands. One flat, frozen namespace per run.
 
 Precedence: suite common < track < method card's defaults for the suite's class < variant < the suite's per-arm
 override. A method adds settings of its own in its card; an unknown key is an error that names the nearest known one.

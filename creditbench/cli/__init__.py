@@ -1,4 +1,4 @@
-"""The command line (DESIGN section 7). Exit codes: 0 done, 1 a check failed, 2 bad input, 3 refused for safety.
+"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad input, 3 refused for safety.
 
 Commands only parse words and call library functions; heavy libraries are imported inside them.
 """

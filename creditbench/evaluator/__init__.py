@@ -1,4 +1,4 @@
-"""Evaluate one model on one benchmark: render, sample k per problem, grade, record (DESIGN sections 5 and 6).
+"""Evaluate one model on one benchmark: render, sample k per problem, grade, record.
 
 Generation and grading are separate steps: `grade_samples` and `regrade` grade stored completions without a model.
 Work is cut at fixed batches of samples in problem order; finished batches wait in a private folder, so that a killed

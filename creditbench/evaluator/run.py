@@ -51,7 +51,7 @@ def evaluate(
     is part of the key: batch shape can change bits). workers: threads that step environments.
     progress(phase, done, total). parents: name -> record folder; `run` (or `base`) is the record that made the model.
     config_digest: the suite's digest of what was asked for (default: of the config recorded here). work: private folder
-    for partial batches (default: under `results/.work`). Arm, track, suite are read from `out_dir` (DESIGN section 6).
+    for partial batches (default: under `results/.work`). Arm, track, suite are read from `out_dir`.
 
     Raises BadInput for an unusable model, split or protocol, or when the disk refuses; CheckFailed when the model is
     not the parent's, or when two samples would share a seed.

@@ -1,4 +1,4 @@
-"""Graders: a completion and a gold answer become one typed outcome (DESIGN section 5). Floor 2.
+"""Graders: a completion and a gold answer become one typed outcome. Floor 2.
 
 `get_grader("integer").grade_many(golds, completions, protocol)` gives one `Graded` per completion, in order.
 """

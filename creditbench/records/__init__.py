@@ -1,4 +1,4 @@
-"""What is kept on disk: paths, atomic writes, digests, schemas, manifests, comparability guard (DESIGN section 6)."""
+"""What is kept on disk: paths, atomic writes, digests, schemas, manifests, comparability guard."""
 
 from creditbench.records.atomic import (
     atomic_folder,

@@ -1,4 +1,4 @@
-"""SHA-256 digests of files, folders, data rows and source code, and the run key built from them (DESIGN section 6)."""
+"""SHA-256 digests of files, folders, data rows and source code, and the run key built from them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def run_key(
     """Key of one training run: equal keys mean equal results are expected.
 
     config: resolved settings (JSON-serialisable); data: name -> row digest; base, teachers: model digests;
-    method: `source_digest` of the method. The commit is recorded in the manifest but never keyed (DESIGN section 6).
+    method: `source_digest` of the method. The commit is recorded in the manifest but never keyed.
     """
     return digest_of(
         {

@@ -1,4 +1,4 @@
-"""The comparability guard: results enter one table only when they answer the same question (DESIGN section 6)."""
+"""The comparability guard: results enter one table only when they answer the same question."""
 
 from __future__ import annotations
 

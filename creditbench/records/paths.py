@@ -1,4 +1,4 @@
-"""Where every record lives (DESIGN section 6). Arms keep their `@` and `+` literally in folder names."""
+"""Where every record lives. Arms keep their `@` and `+` literally in folder names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of the stored tables and fields of the small JSON records (DESIGN section 6)."""
+"""Columns of the stored tables and fields of the small JSON records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tidy tables of a suite, one fact per row (DESIGN section 6).
+"""The tidy tables of a suite, one fact per row.
 
 Statistics come from `creditbench.stats`; this file only chooses what is asked and writes it down. Equal records give
 equal bytes: rows are sorted, numbers have one format, and times stand in `cost.csv` and `cost_sums.csv` alone.

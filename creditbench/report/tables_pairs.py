@@ -1,4 +1,4 @@
-"""Differences between arms: which pairs, which test, which correction (DESIGN section 6, `pairwise.csv`)."""
+"""Differences between arms: which pairs, which test, which correction (`pairwise.csv`)."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _placebos(tables: Tables, group: Group) -> list[str]:
 
 
 def _controls(tables: Tables, group: Group) -> list[str]:
-    """What the sensitivity arms say about the track (DESIGN section 4): one planned test each, p not corrected."""
+    """What the sensitivity arms say about the track: one planned test each, p not corrected."""
     said = []
     for row in pair_rows(tables, group, "all"):
         if {row["method_a"], row["method_b"]} == {ORACLE, MASK} and row["p"] is not None:

@@ -1,6 +1,6 @@
 """Fair comparisons beyond the final score: the two views (`views.csv`), and equal steps and tokens (`equal.csv`).
 
-Views (DESIGN section 4). `as-published`: each method's own clip, aggregation, sampling and reward shaping: its plain
+Views. `as-published`: each method's own clip, aggregation, sampling and reward shaping: its plain
 arm. `matched`: the arm `<method>@matched`, where only the credit differs from the reference; the reference itself
 stands in both. Scores, ranks and Holm's correction are computed inside each view.
 

@@ -1,4 +1,4 @@
-"""One sampling interface, three engines (DESIGN section 2): `raw`, `hf`, `vllm`.
+"""One sampling interface, three engines: `raw`, `hf`, `vllm`.
 
 `open_engine` gives an `Engine`; `rollout` runs single-turn or multi-turn episodes on one.
 """

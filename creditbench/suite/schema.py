@@ -1,4 +1,4 @@
-"""The suite file as frozen models: what is trained, on what, and how it is judged (DESIGN sections 2, 3, 7)."""
+"""The suite file as frozen models: what is trained, on what, and how it is judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Placebos destroy the placement of credit and nothing else (DESIGN section 4)."""
+"""Placebos destroy the placement of credit and nothing else."""
 
 import dataclasses
 

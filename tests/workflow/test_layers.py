@@ -1,4 +1,4 @@
-"""Imports only point down (DESIGN section 2): every room stands on a floor, a room imports its own floor or below."""
+"""Imports only point down: every room stands on a floor, a room imports its own floor or below."""
 
 from __future__ import annotations
 

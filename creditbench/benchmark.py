@@ -9,6 +9,8 @@ A benchmark is a folder with `card.yaml` (data) and `task.py` (functions):
     answer_span(text) -> (conclude, start, end) | None      characters where the response concludes and where its own
                                                             final answer starts and ends (OAR, GRAIL)
     corpus(phase, n, rng) -> list[list[Segment]]            tracks whose base model is trained here
+    missing(options) -> str | None                          what has to be placed on this machine first and is not here;
+                                                            for data that no hub id or file list of the card names
 """
 
 from __future__ import annotations

@@ -39,6 +39,16 @@ def solutions() -> dict[str, list[str]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def missing(options: Mapping[str, Any]) -> str | None:
+    """What to download first for the official games, or None."""
+    if options.get("games", "own") == "official":
+        try:
+            data_folder()
+        except BadInput as error:
+            return str(error)
+    return None
+
+
 def load(split: str, options: Mapping[str, Any]) -> list[Item]:
     """Games of a split. Options: `games` (own or official), `n` (first n), `commands` (show the admissible ones)."""
     for key in options:

@@ -15,7 +15,7 @@ from creditbench.benchmark import EvalProtocol, Messages, Step
 from creditbench.envs.tasks import render_rules
 from creditbench.errors import BadInput, unknown
 from creditbench.items import Completion, Graded, Hint, Item, canonical_json
-from creditbench.shop import Catalogue, Goal, Session, Shop, open_catalogue, read_action, replay
+from creditbench.shop import Catalogue, Goal, Session, Shop, missing_file, open_catalogue, read_action, replay
 from creditbench.shop.policies import scripted_actions
 
 OPTIONS: dict[str, Any] = {"catalogue": "own", "seed": 0, "goals": "human"}
@@ -34,6 +34,11 @@ HINTS = {
     "solution": "One way to buy the right product:\n{text}\n\n",
     "header": "Consider the request carefully.\n\n",
 }
+
+
+def missing(options: Mapping[str, Any]) -> str | None:
+    """Which official file is not here, or None."""
+    return missing_file(str(options.get("catalogue", "own")))
 
 
 def load(split: str, options: Mapping[str, Any]) -> list[Item]:

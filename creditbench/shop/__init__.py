@@ -3,7 +3,7 @@
 from creditbench.shop.catalogue import Catalogue, Goal, Product, Review
 from creditbench.shop.engine import Session, Shop, StepResult, replay
 from creditbench.shop.generate import own_catalogue
-from creditbench.shop.official import load_official, open_catalogue
+from creditbench.shop.official import load_official, missing_file, open_catalogue
 from creditbench.shop.reward import Reward, purchase_reward
 from creditbench.shop.text import NounTagger, lexicon_nouns, parse_action, read_action, spacy_nouns
 
@@ -19,6 +19,7 @@ __all__ = [
     "StepResult",
     "lexicon_nouns",
     "load_official",
+    "missing_file",
     "open_catalogue",
     "own_catalogue",
     "parse_action",

@@ -100,6 +100,17 @@ def open_catalogue(name: str, seed: int = 0, goals: Any = "human") -> Catalogue:
     return load_official(Path(folder) / "webshop", size, goals, price_seed=seed)
 
 
+def missing_file(name: str) -> str | None:
+    """Which file of an official catalogue is not on this machine, or None. Names only; loading checks the contents."""
+    if name == "own" or name not in CATALOGUES:
+        return None
+    folder = os.environ.get("CREDITBENCH_DATA", "")
+    wanted = [Path(folder) / "webshop" / file for file in FILES[name.removeprefix("official-")]]
+    gone = [path for path in wanted if not (folder and path.is_file())]
+    where = str(gone[0]) if folder and gone else f"$CREDITBENCH_DATA/webshop/{wanted[0].name}"
+    return f"webshop: {where}: no such file (WebShop's data must be placed in this folder by hand)" if gone else None
+
+
 def store_splits(folder: str | Path, catalogue: Catalogue) -> Path:
     """Write the catalogue's split ids beside the data, so that later loads are bound to them."""
     path = Path(folder) / SPLITS_FILE

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from creditbench.benchmark import get_benchmark
 from creditbench.data.source import unavailable as unavailable_rows
-from creditbench.suite.schema import Track
+from creditbench.suite.schema import DataRef, Track
 
 
 def unavailable(track: Track) -> str | None:
@@ -18,7 +18,14 @@ def unavailable(track: Track) -> str | None:
         if not get_benchmark(ref.benchmark).card.splits.get(ref.split, {}).get("file")  # shipped with the benchmark
     }
     reasons = [_reason(name, mode, files) for name, mode, files in wanted]
+    reasons += [_told(ref) for ref in refs]
     return next((reason for reason in reasons if reason), None)
+
+
+def _told(ref: DataRef) -> str | None:
+    """What the benchmark itself says is missing."""
+    check = getattr(get_benchmark(ref.benchmark).module, "missing", None)
+    return check(ref.options) if callable(check) else None  # pyright: ignore[reportReturnType]
 
 
 def _reason(name: str, mode: str, files: Sequence[str] = ()) -> str | None:

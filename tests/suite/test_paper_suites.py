@@ -219,6 +219,9 @@ def test_scgrpo_table1():
     shop = settings("scgrpo-table1", "sc_grpo", "webshop")
     holds(shop, lr=1e-6, group_size=8, prompts_per_step=8, steps=300)
     assert shop["max_turns"] * shop["max_new_tokens"] <= 8192
+    apps = settings("scgrpo-table1", "sc_grpo", "appworld")
+    holds(apps, lr=1e-6, group_size=8, prompts_per_step=8, steps=110)
+    assert apps["max_turns"] * apps["max_new_tokens"] == 12288
     opsd = settings("scgrpo-table1", "opsd", "math")
     holds(opsd, lr=1e-6, lora_r=64, lora_alpha=128, grad_clip=1.0, beta=0.0, tau=0.05, temperature=1.0, top_p=0.95)
     assert opsd["prompts_per_step"] * opsd["group_size"] == 16
@@ -228,6 +231,8 @@ def test_scgrpo_table1():
     for label in ("aime24", "aime25"):
         holds(protocol(suite, "math", label), k=8, max_new_tokens=8192, thinking=False)
     assert {track.base.hub for track in suite.tracks.values()} == {"Qwen/Qwen3-8B"}
+    columns = {ref.label for track in suite.tracks.values() for ref in track.eval}
+    assert columns == {"aime24", "aime25", "livecodebench", "appworld", "webshop"}
 
 
 def test_opsd_table4():
@@ -337,6 +342,9 @@ def test_standard_has_every_method_with_its_placebos_and_no_leak():
     code = suite.tracks["code"]
     assert code.dev is not None and set(code.train.options["against"]) == {ref.benchmark for ref in code.eval}
     assert code.dev.options["against"] == code.train.options["against"] and code.dev.split != code.train.split
+    # Agents train on WebShop and AppWorld and are scored on these and on ALFWorld.
+    named = {track.train.benchmark: {ref.benchmark for ref in track.eval} for track in suite.tracks.values()}
+    assert named["webshop"] == {"webshop"} and named["appworld"] == {"appworld"} and named["alfworld"] == {"alfworld"}
     arms = [a for a in suite.arms if a != BASE]
     assert len({resolve(suite, a, "math", 0).settings.lr for a in arms}) == 1
 

@@ -39,6 +39,8 @@ OWN: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     ),
     "agent": SHOP,
     "webshop": SHOP,
+    "appworld": SHOP,
+    "alfworld": SHOP,
 }  # fmt: skip
 CUT: dict[str, Any] = {
     "engine": "raw", "dtype": "float32", "gradient_checkpointing": False, "steps": 2, "prompts_per_step": 2,

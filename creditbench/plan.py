@@ -19,7 +19,7 @@ from creditbench.suite.schema import DataRef, ModelRef
 # Time of a training step over GRPO's, by cost class of the method card (measured on the tiny math track).
 CLASS_COST = {"S0": 1.0, "S1": 1.05, "S2": 1.35, "S3": 1.5, "S4": 1.6, "S5": 2.6, "S6": 1.2, "S7": 3.0, "S8": 1.5}
 REFILL_COST = 1.45
-# Spread of seed means that small RLVR studies show, in score points of 0..1: 0.02 is a usual value (docs/statistics).
+# Spread of seed means that small RLVR studies show, in score points of 0..1: 0.02 is a usual value.
 SEED_SD = 0.02
 # Achieved share of an accelerator's peak in RL post-training, and the peak that prices are quoted for (bf16 FLOP/s).
 UTILISATION, PEAK = 0.25, 989e12

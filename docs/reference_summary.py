@@ -81,11 +81,11 @@ def said(against_grpo: list[Row], placebo: list[Row]) -> list[str]:
     level = [row["method_a"] for row in methods if row["method_a"] not in (*up, *down)]
     lines = [f"Above GRPO (Holm p < 0.05): {_names(up)}. Below it: {_names(down)}. Not told apart: {_names(level)}."]
     if placebo:
-        shown = [row["method_b"] for row in placebo if _apart(row, 1)]
+        shown = [f"{row['method_a']}` against `{row['method_b']}" for row in placebo if _apart(row, 1)]
         lines.append(
-            f"Of {len(placebo)} comparisons of a method with its placebo, {len(shown)} show that the method is better: "
-            f"{_names(shown)}. In the others the gain, where there is one, is not shown to come from where the credit "
-            "is put."
+            f"Of {len(placebo)} comparisons of a method with its placebo, in {len(shown)} the method is shown to be better: "
+            f"{_names(shown)}. In the others the gain, where there is one, is not shown to "
+            "come from where the credit is put."
         )
     return lines
 

@@ -9,6 +9,8 @@ import typer
 
 from creditbench.cli.options import Json, SuiteName, print_json, print_rows
 
+# What stands in lines of its own below a row: too long for a column.
+BELOW = {"methods": ("variants", "placebos", "matched"), "suites": ("description",), "benchmarks": ("title",)}
 KINDS = ("methods", "benchmarks", "suites", "arms")
 
 
@@ -24,7 +26,10 @@ def list_(
     if kind not in makers:
         raise unknown("kind", kind, KINDS)
     rows = makers[kind]()
-    print_json(rows) if json else print_rows([_flat(row) for row in rows])
+    if json:
+        print_json(rows)
+    else:
+        print_rows([_flat(row) for row in rows], below=BELOW.get(kind, ()))
 
 
 def _flat(row: dict[str, Any]) -> dict[str, str]:

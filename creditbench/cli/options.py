@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +19,7 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.
 Results = Annotated[Path, typer.Option("--results", help="Folder that holds all results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RESULTS = Path("results")
+LINE = 100
 
 
 def json_object(text: str, option: str) -> dict[str, Any]:
@@ -35,13 +38,16 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=str))
 
 
-def print_rows(rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
-    """Print rows as plain aligned text; the last column is not padded."""
+def print_rows(rows: list[dict[str, Any]], columns: list[str] | None = None, below: Sequence[str] = ()) -> None:
+    """Print rows as plain aligned text; the last column is not padded. below: fields printed as wrapped lines."""
     if not rows:
         print("(none)")
         return
-    names = columns or list(rows[0])
+    names = [name for name in columns or list(rows[0]) if name not in below]
     table = [names, *[[str(row.get(name, "")) for name in names] for row in rows]]
     widths = [max(len(line[i]) for line in table) for i in range(len(names) - 1)]
-    for line in table:
+    for row, line in zip([{}, *rows], table, strict=True):
         print("  ".join([*(text.ljust(width) for text, width in zip(line[:-1], widths, strict=True)), line[-1]]))
+        for name in below:
+            if row.get(name):
+                print(textwrap.fill(f"{name}: {row[name]}", LINE, initial_indent="    ", subsequent_indent="      "))

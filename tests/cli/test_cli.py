@@ -128,6 +128,19 @@ def test_list_as_json(root: Path, capsys):
     assert json.loads(capsys.readouterr().out)[0]["tracks"] == ["math", "more"]
 
 
+@pytest.mark.parametrize("kind", ["methods", "suites", "benchmarks"])
+def test_list_stays_readable_in_a_terminal(root: Path, capsys, kind: str):
+    """One method's list of variants is wider than any terminal; names must still stand in one column."""
+    assert main(["list", kind, "--json"]) == 0
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)]
+    assert main(["list", kind]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 120
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["name", *names]
+    if kind == "methods":
+        assert "    variants: wide" in lines and "    placebos: permuted" in lines
+
+
 def test_list_arms_says_where_they_do_not_run(root: Path, capsys):
     assert main(["list", "arms", "--suite", "toy", "--json"]) == 0
     rows = {row["arm"]: row for row in json.loads(capsys.readouterr().out)}

@@ -232,6 +232,16 @@ MUTATIONS = (
         ("tests/methods/test_method_opsd.py::test_teacher_stays_the_initial_model",),
     ),
     Mutation(
+        "OPSD's sampled form: the student's advantage over the teacher",
+        (("methods/opsd/method.py", "adv_B[:, None] * signals.gap_BT", "-adv_B[:, None] * signals.gap_BT"),),
+        ("tests/methods/test_method_opsd.py::test_sampled_form_is_equation_9",),
+    ),
+    Mutation(
+        "GRPO+OPSD: the coefficient never decays",
+        (("methods/grpo_distill/card.yaml", "coef_to: {paper: 0.0", "coef_to: {paper: 0.2"),),
+        (f"{HAND}::test_grpo_distill_coefficients",),
+    ),
+    Mutation(
         "RLOO: the baseline counts the response itself",
         (("methods/rloo/method.py", "centred_B * n_B / (n_B - 1).clamp(min=1)", "centred_B"),),
         (f"{NEAR}::test_rloo_baseline_is_the_mean_of_the_others", f"{HAND}::test_advantages_and_selection"),

@@ -13,8 +13,11 @@ BLOCK = re.compile(r"(<!-- leaderboard:begin[^\n]*-->\n).*?(<!-- leaderboard:end
 def main(argv: list[str]) -> int:
     """Replace the block between the two markers by the rankings of results/<suite>/leaderboard.md."""
     suite = argv[0] if argv else "tiny"
-    table = (ROOT / "results" / suite / "leaderboard.md").read_text(encoding="utf-8")
-    table = rankings(table)
+    page = ROOT / "results" / suite / "leaderboard.md"
+    if not page.is_file():
+        print(f"{page}: no such file; make it with: make leaderboard SUITE={suite}", file=sys.stderr)
+        return 2
+    table = rankings(page.read_text(encoding="utf-8"))
     readme = ROOT / "README.md"
     text, found = BLOCK.subn(lambda m: f"{m.group(1)}\n{table}\n\n{m.group(2)}", readme.read_text(encoding="utf-8"))
     if not found:

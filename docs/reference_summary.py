@@ -83,9 +83,9 @@ def said(against_grpo: list[Row], placebo: list[Row]) -> list[str]:
     if placebo:
         shown = [f"{row['method_a']}` against `{row['method_b']}" for row in placebo if _apart(row, 1)]
         lines.append(
-            f"In {len(shown)} of {len(placebo)} comparisons of a method with its placebo the method is shown to be better: "
-            f"{_names(shown)}. In the others the gain, where there is one, is not shown to come from where the credit "
-            "is put."
+            f"In {len(shown)} of {len(placebo)} comparisons of a method with its placebo the method is shown to be "
+            f"better: {_names(shown)}. In the others the gain, where there is one, is not shown to come from where the "
+            "credit is put."
         )
     return lines
 

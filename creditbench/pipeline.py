@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from creditbench import driver, launch
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.current import current_eval
+from creditbench.errors import BadInput, CheckFailed, CreditBenchError
 from creditbench.items import digest_of
 from creditbench.plan import relative_cost
-from creditbench.records import check_files, digest_file, read_manifest, whole
+from creditbench.records import check_files, digest_file, read_manifest, recovered, whole
 from creditbench.records.paths import MANIFEST, MODEL, eval_dir, models_dir, run_dir
 from creditbench.suite import BASE, EvalSpec, ModelSpec, RunSpec, Suite, resolve_eval, track_of
 
@@ -52,17 +54,30 @@ def train_run(
 
         report = _both(note, progress)
         scratch = f"-{digest_of(str(out))[:12]}" if out else ""
+        recovered(out or run_dir(results, spec.suite, spec.arm, spec.track, spec.seed))
         told = {"report": lambda step, steps, row: report("step", step, steps)}
         folder = train(spec, results, out=out, scratch=scratch, engine=engine_of(spec.settings), **told)
     if then_evaluate:
         for ref in track_of(suite, spec.track).eval:
-            ahead = resolve_eval(suite, spec.arm, spec.track, spec.seed, ref.label)
-            _evaluate(ahead, results, waiting_place(ahead, results), progress)
+            _evaluate_ahead(resolve_eval(suite, spec.arm, spec.track, spec.seed, ref.label), results, progress)
     return folder
 
 
+def _evaluate_ahead(spec: EvalSpec, results: Path, progress: Progress | None) -> None:
+    """Evaluate into the waiting place. What fails here is left to the evaluation's own job: the run is made."""
+    try:
+        _evaluate(spec, results, waiting_place(spec, results), progress)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        why = text if isinstance(error, CreditBenchError) else f"{type(error).__name__}: {text}"
+        print(f"creditbench: {spec.label} is left to its own job: {why}", file=sys.stderr)
+
+
 def evaluate_run(spec: EvalSpec, results: Path, progress: Progress | None = None) -> Path:
-    """Evaluate a run (or the base) and return the record's folder; a result that waits is checked and moved in."""
+    """Evaluate a run (or the base) and return the record's folder.
+
+    A record that answers the same is left alone; a result that waits is checked and moved in.
+    """
     out = eval_dir(results, spec.suite, spec.label, spec.arm, spec.track, spec.seed)
     if not publish(spec.suite, spec.arm, spec.track, spec.seed, spec.label, spec.config_digest, results):
         _evaluate(spec, results, out, progress)
@@ -105,8 +120,12 @@ def ahead(results: Path | str) -> Path:
 def publish(suite: str, arm: str, track: str, seed: int, label: str, digest: str, results: Path) -> bool:
     """Move a waiting evaluation into its place if it answers `digest`, is whole, and belongs to the present run.
 
-    Needs no heavy import. Returns False when there is none or it does not fit (it is then evaluated as usual).
+    Needs no heavy import. True also when the evaluation in its place is such a one, or lacks nothing but its manifest;
+    False when there is none or it does not fit (it is then evaluated as usual).
     """
+    out = eval_dir(results, suite, label, arm, track, seed)
+    if recovered(out) and current_eval(results, suite, label, arm, track, seed, digest):
+        return True
     place = eval_dir(ahead(results), suite, label, arm, track, seed)
     run = run_dir(results, suite, arm, track, seed) / MANIFEST
     manifest = whole(place)
@@ -114,7 +133,6 @@ def publish(suite: str, arm: str, track: str, seed: int, label: str, digest: str
         return False
     if manifest.parents.get("run") != digest_file(run) or check_files(place, manifest):
         return False
-    out = eval_dir(results, suite, label, arm, track, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(out, ignore_errors=True)
     os.rename(place, out)

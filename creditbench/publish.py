@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from creditbench.benchmark import repo_root
+from creditbench.current import seal_pages
 from creditbench.errors import BadInput, CreditBenchError
 from creditbench.records import json_text, read_json, write_json
 from creditbench.records.paths import find_runs, suite_dir
@@ -43,6 +44,7 @@ def make_pages(suite_name: str, results: Path) -> tuple[list[Path], Notes]:
         from creditbench.report.html.build import build_html
 
         paths.append(build_html(folder, folder / "leaderboard.html", tables=tables))
+    seal_pages(folder, paths)
     return paths, notes
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from creditbench import cluster, driver
-from creditbench.current import current_eval, current_model, current_run
+from creditbench.current import current_eval, current_model, current_pages, current_run
 from creditbench.errors import CheckFailed, CreditBenchError
 from creditbench.items import digest_of
 from creditbench.launch import options
@@ -39,8 +39,15 @@ class Rules:
 
     @cached_property
     def eval_manifests(self) -> list[str]:
-        """Inputs of the tables: every evaluation asked for."""
+        """Every evaluation asked for."""
         return [self.request.eval_manifest(evaluation) for evaluation in self.request.evaluations]
+
+    @cached_property
+    def table_inputs(self) -> list[str]:
+        """Every evaluation asked for; with tables that are there but are not what was written, so that they go."""
+        there = [path for path in self.table_files if Path(path).exists()]
+        broken = bool(there) and not current_pages(self.folder)
+        return [*self.eval_manifests, *(self._outdated(there[0]) if broken else [])]
 
     @cached_property
     def table_files(self) -> list[str]:
@@ -85,8 +92,9 @@ class Rules:
         """The record whose model is evaluated, unless its evaluation with this config digest is there."""
         digest = self.eval_digest(arm, track, seed, label)
         if current_eval(self.results, self.suite.name, label, arm, track, int(seed), digest):
-            # A run that is made again must be evaluated again; a base is named by its content.
-            return [] if arm == BASE else [self.request.run_manifest(Run(arm, track, int(seed)))]
+            # A run that is made again must be evaluated again. One that stands is no input: its time says nothing.
+            made_again = arm != BASE and self.run_inputs(arm, track, seed)
+            return [self.request.run_manifest(Run(arm, track, int(seed)))] if made_again else []
         models = self.request.model_inputs(BASE, track)
         model = models if arm == BASE else [self.request.run_manifest(Run(arm, track, int(seed)))]
         output = self.request.eval_manifest(Evaluation(label, arm, track, int(seed)))

@@ -3,7 +3,7 @@
 
 rule tables:
     input:
-        REQUEST.eval_manifests,
+        REQUEST.table_inputs,
     output:
         [report(path, category="Tables", labels={"table": REQUEST.table_name(path)}) for path in REQUEST.table_files],
     log:

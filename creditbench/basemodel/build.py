@@ -16,7 +16,7 @@ from creditbench.basemodel.random_model import random_model
 from creditbench.basemodel.recipe import read_card, recipe_of
 from creditbench.benchmark import get_benchmark
 from creditbench.errors import BadInput
-from creditbench.records import atomic_folder, model_digest, new_manifest, now, whole, write_json, write_manifest
+from creditbench.records import atomic_folder, model_digest, new_manifest, now, recovered, write_json, write_manifest
 from creditbench.records.paths import models_dir
 from creditbench.sampling import open_engine
 from creditbench.suite import ModelSpec
@@ -31,7 +31,7 @@ def build_model(spec: ModelSpec, results: Path | str, progress: Progress | None 
     Raises BadInput for a recipe that no benchmark has, a folder without weights, or an unreachable hub.
     """
     folder = models_dir(results, spec.key)
-    if whole(folder) is not None:
+    if recovered(folder) is not None:
         return folder
     torch.set_num_threads(1)
     started, clock = now(), time.perf_counter()

@@ -16,7 +16,7 @@ from creditbench.benchmark import Benchmark
 from creditbench.evaluator.episodes import episode_values
 from creditbench.items import OUTCOMES
 from creditbench.records.atomic import clear_errors, private_name, sync_folder
-from creditbench.records.paths import MANIFEST, METRICS, SAMPLES, TIMING
+from creditbench.records.paths import KEPT, MANIFEST, METRICS, SAMPLES, TIMING
 from creditbench.stats.estimators import pass_at_k, pass_hat_k
 
 
@@ -90,8 +90,9 @@ def write_record(
         records.write_manifest(private, manifest, files=[SAMPLES, TIMING, METRICS])
         with clear_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            (out / MANIFEST).unlink(missing_ok=True)
-            for name in (SAMPLES, TIMING, METRICS, MANIFEST):
+            for name in (KEPT, MANIFEST):
+                (out / name).unlink(missing_ok=True)
+            for name in (SAMPLES, TIMING, METRICS, KEPT, MANIFEST):
                 os.replace(private / name, out / name)
             sync_folder(out)
     finally:

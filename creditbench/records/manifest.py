@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import creditbench
 from creditbench.errors import BadInput, CheckFailed, CreditBenchError
 from creditbench.items import digest_of
-from creditbench.records.atomic import complete, read_json, write_json
+from creditbench.records.atomic import complete, read_json, write_json, write_text
 from creditbench.records.digests import digest_file
-from creditbench.records.paths import MANIFEST, ROLLOUTS
+from creditbench.records.paths import KEPT, MANIFEST, ROLLOUTS
 
 LIBRARIES = (
     "torch", "transformers", "accelerate", "tokenizers", "datasets", "safetensors", "numpy", "pandas", "pyarrow",
@@ -261,10 +261,11 @@ def manifest_digest(manifest: Manifest) -> str:
 def write_manifest(folder: Path | str, manifest: Manifest, files: Iterable[str] = ()) -> Manifest:
     """Digest the named files of `folder` into the manifest and write it: the last act of making a record."""
     folder = Path(folder)
-    digests = {name: digest_file(folder / name) for name in sorted(files)}
+    digests = {name: digest_file(folder / name) for name in sorted({*files} - {KEPT, MANIFEST})}
     facts = manifest.model_dump(exclude={"digest"}) | {"files": {**manifest.files, **digests}}
     sealed = _sealed(facts, str(folder / MANIFEST))
-    write_json(folder / MANIFEST, sealed.model_dump(mode="json"))
+    for name in (KEPT, MANIFEST):
+        write_json(folder / name, sealed.model_dump(mode="json"))
     return sealed
 
 
@@ -312,11 +313,27 @@ def whole(folder: Path | str) -> Manifest | None:
     Cheap enough for every start of the workflow: of large files (weights) the header and the length are compared, kept
     rollouts are only looked for. `check_files` digests everything.
     """
+    return _whole(Path(folder), MANIFEST)
+
+
+def recovered(folder: Path | str) -> Manifest | None:
+    """`whole`, after the manifest was put back from its copy where nothing but the manifest is gone or damaged.
+
+    Snakemake removes a job's declared output, the manifest, when the job fails or is to run again: a training job
+    that is killed while it evaluates must not lose the run that it has finished.
+    """
     folder = Path(folder)
-    if not (folder / MANIFEST).is_file():
+    manifest = whole(folder)
+    if manifest is None and (manifest := _whole(folder, KEPT)) is not None:
+        write_text(folder / MANIFEST, (folder / KEPT).read_text(encoding="utf-8"))
+    return manifest
+
+
+def _whole(folder: Path, name: str) -> Manifest | None:
+    if not (folder / name).is_file():
         return None
     try:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder / name)
         fits = all(_unchanged(folder / name, digest) for name, digest in manifest.files.items())
     except (CreditBenchError, OSError):
         return None

@@ -13,6 +13,8 @@ ARM = re.compile(r"[a-z][a-z0-9_]*(@[a-z0-9][a-z0-9_.-]*)?(\+[a-z0-9][a-z0-9_-]*
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 MANIFEST = "manifest.json"
+KEPT = ".manifest.json"
+"""Copy of the manifest that is no declared output of the workflow: Snakemake removes the outputs of failed jobs."""
 SAMPLES = "samples.parquet"
 TIMING = "timing.parquet"
 METRICS = "metrics.json"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from creditbench.current import current_eval, current_model, current_run
+from creditbench.current import current_eval, current_model, current_run, seal_pages
 from creditbench.items import digest_text
-from creditbench.records import EvalFacts, new_manifest, parent_digests, whole, write_manifest
+from creditbench.pipeline import publish
+from creditbench.records import EvalFacts, new_manifest, parent_digests, recovered, whole, write_manifest
 from creditbench.suite import Evaluation, Run, make_request
 from creditbench.workflow import Rules
 
@@ -103,7 +104,45 @@ def test_rules_ask_nothing_of_results_that_are_there(root: Path):
     make_eval(
         root / "results/toy/evals/addone/alpha/math/seed0", rules.eval_digest("alpha", "math", "0", "addone"), run
     )
+    assert rules.eval_inputs("addone", "alpha", "math", "0") == [], "a copied folder's times say nothing"
+    (run / "cost.json").write_text("")
     assert rules.eval_inputs("addone", "alpha", "math", "0") == [manifest], "made again when its run is"
+
+
+def test_a_manifest_that_was_removed_is_put_back(root: Path):
+    """As Snakemake does when a job fails after its record was made: nothing else is lost, so nothing is made again."""
+    run = make_run(root / "results/toy/runs/alpha/math/seed0", ASKED)
+    text = (run / "manifest.json").read_bytes()
+    for damage in (b"", text[:90], text.replace(ASKED.encode(), OTHER.encode())):
+        (run / "manifest.json").write_bytes(damage)
+        assert whole(run) is None and recovered(run) and (run / "manifest.json").read_bytes() == text
+    (run / "manifest.json").unlink()
+    assert recovered(run) and (run / "manifest.json").read_bytes() == text
+    (run / "manifest.json").unlink()
+    (run / "cost.json").write_text('{"flops": 1}')
+    assert recovered(run) is None and not (run / "manifest.json").exists(), "never for files that are others"
+    run = make_run(run, ASKED)
+    evaluation = make_eval(root / "results/toy/evals/addone/alpha/math/seed0", OTHER, run)
+    (evaluation / "manifest.json").unlink()
+    assert publish("toy", "alpha", "math", 0, "addone", OTHER, Path("results")) and whole(evaluation)
+    assert not publish("toy", "alpha", "math", 0, "addone", ASKED, Path("results")), "it answers another question"
+
+
+def test_tables_that_were_cut_or_edited_are_made_again(root: Path):
+    rules = Rules(make_request({"suite": "toy"}))
+    files = [root / path for path in rules.table_files]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a,b\n")
+    seal_pages(root / "results/toy", files)
+    assert Rules(rules.request).table_inputs == rules.eval_manifests
+    stamp = files[0].stat()
+    for text in ("", "a,c\n"):
+        files[0].write_text(text)
+        os.utime(files[0], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        assert "/outdated/" in Rules(rules.request).table_inputs[-1]
+    files[0].unlink()
+    assert Rules(rules.request).table_inputs[:-1] == rules.eval_manifests
 
 
 def test_results_that_answer_something_else_are_made_again(root: Path):

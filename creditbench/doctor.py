@@ -90,17 +90,12 @@ def _accelerators() -> Finding:
 
 
 def _sandbox() -> Finding:
-    if importlib.util.find_spec("creditbench.sandbox") is None:
-        return Finding("sandbox", "absent", "not part of this installation")
-    from creditbench import sandbox
+    """Told by a box that was started and attacked: bubblewrap may be installed and not work, or Landlock do instead."""
+    from creditbench.sandbox import available
 
-    probe = getattr(sandbox, "probe", None)
-    if probe is None:
-        found = shutil.which("bwrap")
-        return Finding("sandbox", "ok" if found else "absent", found or "bwrap not found; code benchmarks are refused")
-    report = probe()
-    usable = bool(getattr(report, "ok", report))
-    return Finding("sandbox", "ok" if usable else "absent", str(report))
+    status = available()
+    found = f"{status.mode}: {status.reason}" if status.reason else status.mode
+    return Finding("sandbox", "absent" if status.mode == "refused" else "ok", found)
 
 
 def _slurm() -> Finding:

@@ -1,4 +1,5 @@
-"""Several processes for one training job: the torchrun command, on one machine or on all nodes of a Slurm job. Floor 2.
+"""How processes are started. Several for one training job: the torchrun command, on one machine or on all nodes of a
+Slurm job. And children that must not outlive us. Floor 2.
 
 torchrun and not another launcher: some start a single process without a word. What is asked for is told to every
 process (`CREDITBENCH_PROCESSES`), which refuses to train among another number.
@@ -6,7 +7,9 @@ process (`CREDITBENCH_PROCESSES`), which refuses to train among another number.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +20,7 @@ PROCESSES = "CREDITBENCH_PROCESSES"
 SHARD = "CREDITBENCH_SHARD"
 """Set to 1 under torchrun, the policy is dealt over the processes (FSDP2); like their number, no part of the run."""
 FIRST_PORT, PORTS = 20_000, 20_000
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
 
 
 def inside(environ: Mapping[str, str] = os.environ) -> bool:
@@ -45,6 +49,14 @@ def expect(processes: int, shard: bool) -> None:
     os.environ.setdefault(PROCESSES, str(processes))
     if shard:
         os.environ[SHARD] = "1"
+
+
+def die_with_parent(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """In a child before exec: get signal `how` when process `parent` dies, or has died already (Linux alone)."""
+    if _LIBC is not None:
+        _LIBC.prctl(1, int(how))
+        if os.getppid() != parent:
+            os.kill(os.getpid(), how)
 
 
 def first_host(node_list: str) -> str:

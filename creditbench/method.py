@@ -54,7 +54,7 @@ class Surrogate:
 
     kinds: `clip` (PPO minimum), `cispo` (detached clipped ratio times log-prob, upper cap 1+high only),
     `none` (ratio times advantage, unclipped), `off` (no policy-gradient term).
-    `kl` is an optional penalty on the sampled tokens against `kl_teacher` (k1, k2, k3, or ukl_forward of SDPG).
+    `kl` is an optional penalty on the sampled tokens against `kl_teacher` (k1, k2, k3, or inverse_log of SDPG).
     """
 
     level: Literal["token", "sequence"] = "token"

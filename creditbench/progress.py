@@ -8,7 +8,6 @@ If it dies, its Snakemake dies with it, and the next start goes on from what is 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from creditbench import cluster, driver
 from creditbench.cli.progress import duration
 from creditbench.current import current_eval, current_run
 from creditbench.errors import CheckFailed, CreditBenchError
+from creditbench.launch import die_with_parent
 from creditbench.pipeline import ahead
 from creditbench.plan import relative_cost
 from creditbench.records import whole
@@ -248,12 +249,6 @@ def forgive(request: Request, words: Sequence[str], log: Any) -> None:
         subprocess.run(command, stdout=log, stderr=log, check=False)
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: SIGKILL when the parent dies (Linux; elsewhere the next start waits for the lock)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
-
-
 def cache_somewhere(results: str) -> None:
     """Snakemake keeps a cache below the home folder; where that may not be written, among our scratch files."""
     home = os.path.expanduser("~")
@@ -302,7 +297,9 @@ def _run(request: Request, command: list[str], log: Any) -> int:
         if interrupts >= 3:
             child.kill()
 
-    child = subprocess.Popen(command, stdout=log, stderr=log, env=environment, preexec_fn=_die_with_parent)
+    # Elsewhere than on Linux the child may outlive us; the next start then waits for the lock.
+    last_will = partial(die_with_parent, os.getpid())
+    child = subprocess.Popen(command, stdout=log, stderr=log, env=environment, preexec_fn=last_will)
     before = signal.signal(signal.SIGINT, passed_on)
     stop = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:

@@ -103,26 +103,6 @@ def eval_dir(results: Path | str, suite: str, benchmark: str, arm: str, track: s
     return place / _name("track", track) / _seed(seed)
 
 
-def tables_dir(results: Path | str, suite: str) -> Path:
-    """Folder of the tidy tables."""
-    return suite_dir(results, suite) / "tables"
-
-
-def table_path(results: Path | str, suite: str, table: str, suffix: str = "csv") -> Path:
-    """One table file, by its name in `TABLES`."""
-    return tables_dir(results, suite) / f"{_name('table', table)}.{suffix}"
-
-
-def leaderboard_path(results: Path | str, suite: str, suffix: str = "md") -> Path:
-    """`leaderboard.md` or `leaderboard.html` of a suite."""
-    return suite_dir(results, suite) / f"leaderboard.{suffix}"
-
-
-def figures_dir(results: Path | str, suite: str) -> Path:
-    """Folder of the figures."""
-    return suite_dir(results, suite) / "figures"
-
-
 def _seed_of(name: str) -> int | None:
     match = re.fullmatch(r"seed(0|[1-9][0-9]*)", name)
     return int(match.group(1)) if match else None

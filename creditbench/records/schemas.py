@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from creditbench.errors import BadInput
-from creditbench.items import Graded, Turn
+from creditbench.items import Turn
 
 SAMPLES_SCHEMA = pa.schema(
     [
@@ -61,13 +61,6 @@ def turns_json(turns: Sequence[Turn]) -> list[dict[str, Any]]:
 def turns_from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[Turn, ...]:
     """Inverse of `turns_json`."""
     return tuple(Turn(**row) for row in rows)
-
-
-def check_outcome(graded: Graded, outcomes: Sequence[str]) -> Graded:
-    """Return `graded` when its outcome is one of the five; BadInput naming the grader's mistake otherwise."""
-    if graded.outcome not in outcomes:
-        raise BadInput(f"grader returned outcome {graded.outcome!r}; expected one of {', '.join(outcomes)}")
-    return graded
 
 
 def curve_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

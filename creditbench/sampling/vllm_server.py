@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import http.client
 import json
 import os
@@ -17,16 +16,17 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from creditbench.accelerators import VISIBLE, of_rank
 from creditbench.errors import BadInput, CheckFailed
+from creditbench.launch import die_with_parent
 from creditbench.sampling.engines import Model, stop_ids
 from creditbench.sampling.resend import ResendSession
 from creditbench.sampling.types import Generation, Ids, SamplingParams, check_batch
@@ -37,7 +37,6 @@ NAME = "policy"
 _LARGEST_SEED = 2**63 - 1
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells the trainer's processes; the server is a world of its own."""
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
 _LONGEST_SOCKET = 100  # bytes; Linux takes 107
 
 
@@ -91,7 +90,7 @@ class VLLMServer:
         self._log = tempfile.NamedTemporaryFile("w+", prefix="creditbench-vllm-", suffix=".log")  # noqa: SIM115
         self._process = subprocess.Popen(
             words, env=_environment(), stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent, start_new_session=True,
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM), start_new_session=True,
         )  # fmt: skip
         atexit.register(self.close)
         try:
@@ -240,9 +239,3 @@ def _environment() -> dict[str, str]:
     if (mine := of_rank(os.environ)) is not None:
         told[VISIBLE] = mine
     return {**quiet, **kept, **told}
-
-
-def _die_with_parent() -> None:
-    """In the child, before exec: SIGTERM when the parent dies (Linux)."""
-    if _LIBC is not None:
-        _LIBC.prctl(1, signal.SIGTERM)

@@ -203,6 +203,7 @@ def load_model(folder: Path, s: TrainSettings, trainable: bool = True) -> Any:
 def open_run(spec: RunSpec, results: Path, comm: Comm, work: Path, stored: Path | None) -> tuple[Setup, State]:
     """Load models, data, method and engine; restore the last checkpoint when there is one."""
     s = spec.settings
+    check_shares(spec, comm)
     base = models_dir(results, spec.base.key)
     registered = get_method(spec.method)
     method = registered.method(s.method)
@@ -245,6 +246,16 @@ def open_run(spec: RunSpec, results: Path, comm: Comm, work: Path, stored: Path 
             truncate(work / name, state.step)
     comm.barrier()
     return setup, state
+
+
+def check_shares(spec: RunSpec, comm: Comm) -> None:
+    """Raises BadInput when the groups of a step cannot be dealt evenly, or leave a placebo nothing to exchange."""
+    share = comm.share(spec.settings.prompts_per_step)
+    if comm.world > 1 and spec.placebo == "wrong-context" and share.stop - share.start < 2:
+        raise BadInput(
+            f"prompts_per_step: {spec.settings.prompts_per_step} on {comm.world} processes is one group each, and "
+            "wrong-context takes another group's; use fewer processes"
+        )
 
 
 def shard_policy(model: Any, pool: TeacherPool, method: Method) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -126,8 +125,3 @@ def passes(
         prompts = tuple(None if h is None else prompt_of(batch.items[b], h, openings[b]) for b, h in enumerate(hints))
         ready[name] = TeacherPass(model=lambda n=name: pool.model(n), prompts=prompts, hints=hints)
     return ready
-
-
-def restrict(run: TeacherPass, rows: list[int]) -> TeacherPass:
-    """A teacher pass for some rows of its batch."""
-    return replace(run, prompts=tuple(run.prompts[r] for r in rows), hints=tuple(run.hints[r] for r in rows))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from creditbench.sampling.weights import full
 
-# Hashing every weight at every step is cheap for small models; large ones are hashed at checkpoints and at the end.
+# Hashing every weight at every step is cheap for small models; large ones are hashed at the end alone.
 HASH_EVERY_STEP_BELOW = 5_000_000
 
 

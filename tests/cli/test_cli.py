@@ -166,6 +166,24 @@ def test_verify_data_counts_rows_and_shared_problems(root: Path, capsys):
     benchmark._get_benchmark.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("mode", "reason", "said"),
+    [
+        ("bwrap", "", ("ok", "bwrap")),
+        ("landlock", "bubblewrap not found", ("ok", "landlock: bubblewrap not found")),
+        ("refused", "user namespaces are off", ("absent", "refused: user namespaces are off")),
+    ],
+)
+def test_doctor_believes_the_box_and_not_the_program(monkeypatch, mode, reason, said):
+    """bwrap is installed here or not; what counts is whether a box holds."""
+    from creditbench import doctor, sandbox
+
+    monkeypatch.setattr(sandbox, "available", lambda: sandbox.SandboxStatus(mode, reason))
+    for installed in ("/usr/bin/bwrap", None):
+        monkeypatch.setattr("shutil.which", lambda name, at=installed: at)
+        assert doctor._sandbox() == ("sandbox", *said)
+
+
 def test_doctor_names_what_is_needed(root: Path, capsys):
     code = main(["doctor", "--json"])
     found = {row["what"]: row for row in json.loads(capsys.readouterr().out)}

@@ -7,13 +7,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from creditbench import launch
+from creditbench import driver, launch
 from creditbench.cli import main
 from creditbench.errors import BadInput
 from creditbench.suite import make_request
@@ -47,6 +48,27 @@ def test_all_nodes_of_a_slurm_job():
     assert told["--rdzv-endpoint"] == "n07:20017"
     assert "--standalone" not in command
     assert command[-3:] == ["-m", "creditbench", "train"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_child_dies_with_its_parent(late):
+    """SIGKILL to the parent, also when it comes before the child could ask to be told (`late`)."""
+    asked = "10**9" if late else "os.getpid()"
+    code = (
+        "import os, subprocess, sys, time; from functools import partial; from creditbench.launch import *\n"
+        f"will = partial(die_with_parent, {asked})\n"
+        "child = subprocess.Popen(['sleep', '60'], preexec_fn=will); print(child.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=REPO) as parent:
+        child = int(parent.stdout.readline())
+        if not late:
+            assert not driver.name_of(child).endswith(":None")
+            parent.kill()
+        end = time.monotonic() + 20
+        while not (ended := driver.name_of(child).endswith(":None")) and time.monotonic() < end:
+            time.sleep(0.05)
+        parent.kill()
+    assert ended
 
 
 def test_uneven_shares_are_refused():

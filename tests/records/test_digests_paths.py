@@ -83,8 +83,6 @@ def test_paths_follow_the_layout_and_keep_the_arm(tmp_path):
     assert paths.eval_dir("results", "tiny", "aime24", "base", "math", 0).as_posix() == (
         "results/tiny/evals/aime24/base/math/seed0"
     )
-    assert paths.table_path("results", "tiny", "pairwise").as_posix() == "results/tiny/tables/pairwise.csv"
-    assert paths.leaderboard_path("r", "s").as_posix() == "r/s/leaderboard.md"
     assert paths.models_dir("results", "ab12").as_posix() == "results/models/ab12"
     assert paths.work_dir("results", "ab12").as_posix() == "results/.work/ab12"
     assert paths.split_arm("oar_g@b+permuted") == ("oar_g", "b", "permuted")

@@ -1,10 +1,13 @@
 """Two processes give the loss and the gradients of one (gloo, torchrun)."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from creditbench.errors import BadInput
 from creditbench.trainer.comm import Comm
+from creditbench.trainer.run import check_shares
 from tests.trainer.ranks import two_ranks
 from tests.trainer.two_processes import METHODS, results
 
@@ -32,6 +35,17 @@ def test_loss_and_gradients_equal_one_process(ranks, one, name):
     for key in expected["grads"]:
         assert torch.equal(first["grads"][key], second["grads"][key]), key
     assert torch.allclose(first["credit"], expected["credit"], rtol=1e-9, atol=1e-12)
+
+
+def test_a_wrong_context_needs_another_group_on_the_same_process():
+    """With one group each there is none: the teacher would see nothing, and the arm would not be the placebo."""
+    spec = SimpleNamespace(placebo="wrong-context", settings=SimpleNamespace(prompts_per_step=8))
+    check_shares(spec, Comm(0, 4))
+    check_shares(SimpleNamespace(placebo="permuted", settings=spec.settings), Comm(0, 8))
+    with pytest.raises(BadInput, match="8 on 8 processes is one group each"):
+        check_shares(spec, Comm(0, 8))
+    spec.settings.prompts_per_step = 1
+    check_shares(spec, Comm())
 
 
 def test_groups_are_dealt_whole_or_not_at_all():

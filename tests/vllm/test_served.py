@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from creditbench.cli import main
+from creditbench.launch import die_with_parent
 from creditbench.records import read_manifest, read_parquet
 from creditbench.sampling import SamplingParams, open_engine
 from creditbench.sampling.openai_client import OpenAIClient
 from creditbench.sampling.vllm import interpreter
-from creditbench.sampling.vllm_server import _die_with_parent, _environment
+from creditbench.sampling.vllm_server import _environment
 from creditbench.tokenizer import save_tiny, vocabulary
 from tests.vllm.conftest import LONGEST, logps_of, random_policy
 from tests.vllm.processes import gone, listening, loopback, marked
@@ -72,7 +74,8 @@ def url(home):
     environment = {**_environment(), "VLLM_SERVER_DEV_MODE": "0", mark: "1"}
     with (home / "server.log").open("w") as log:
         server = subprocess.Popen(
-            words, env=environment, stdout=log, stderr=log, preexec_fn=_die_with_parent, start_new_session=True
+            words, env=environment, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=partial(die_with_parent, os.getpid()),
         )
     try:
         end = time.monotonic() + 600

@@ -352,9 +352,11 @@ def _tell_errors(log: Path, start: int) -> None:
     with log.open("rb") as file:
         file.seek(start)
         text = file.read().decode("utf-8", "replace")
-    wanted = [line for line in text.splitlines() if re.match(r"creditbench: |.*(Error|Exception)\b", line.strip())]
+    lines = [line.strip() for line in text.splitlines()]
+    # A name alone ("WorkflowError:") says nothing; what it means stands in the last words.
+    wanted = [x for x in lines if re.match(r"creditbench: |.*(Error|Exception)\b", x) and not re.fullmatch(r"\w+:?", x)]
     for line in dict.fromkeys(wanted[-20:]):
-        print(line.strip(), file=sys.stderr)
+        print(line, file=sys.stderr)
 
 
 def _last_words(request: Request, code: int, log: Path) -> int:

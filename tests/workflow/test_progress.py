@@ -166,6 +166,15 @@ def test_a_wrong_request_stops_before_snakemake(root: Path, capsys):
     assert not (root / "results").exists()
 
 
+def test_only_lines_that_say_something_are_told(tmp_path: Path, capsys):
+    log = tmp_path / "snakemake.log"
+    log.write_text("ValueError: of the run before\n")
+    start = log.stat().st_size
+    log.write_text(log.read_text() + "creditbench: no space left\nError in rule train:\nWorkflowError:\nAt least one\n")
+    progress._tell_errors(log, start)
+    assert capsys.readouterr().err.splitlines() == ["creditbench: no space left", "Error in rule train:"]
+
+
 def test_a_home_that_may_not_be_written_is_not_needed(tmp_path, monkeypatch):
     """Snakemake ends with a traceback where it cannot make its cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", "")

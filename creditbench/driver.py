@@ -136,7 +136,7 @@ def live_jobs(results: Path | str) -> list[Job]:
             record = json.loads(file.read_text(encoding="utf-8"))
             at = tuple(record["at"]) if "at" in record else None
             noted = Job(record["pid"], record["born"], record["host"], record["what"], record["facts"], at, file)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
         if noted.host != socket.gethostname():
             continue

@@ -76,11 +76,12 @@ class VLLMServer:
 
         self.batch_rows, self._gpu, self._asleep = batch_rows, torch.cuda.is_available(), False
         self._closed = False
+        program = python or interpreter()  # before anything is made that would have to go again
         self._stops = sorted(stop_ids(model, eos_ids))
         folder, self._folder = saved(model)
         self._place = _socket_folder()
         self._socket = f"{self._place}/http"
-        words = [python or interpreter(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
+        words = [program, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
         words += ["--uds", self._socket, "--served-model-name", NAME, "--seed", "0"]
         words += ["--max-num-seqs", str(batch_rows), "--enable-prefix-caching"]
         words += ["--skip-tokenizer-init", "--enable-scale-out"]  # tokens in, tokens out

@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 
 from creditbench.benchmark import get_benchmark
-from creditbench.errors import BadInput, Busy
+from creditbench.errors import BadInput, Busy, CheckFailed
 from creditbench.launch import PROCESSES, SHARD
 from creditbench.method import Method, get_method
 from creditbench.placebos import seams
@@ -51,7 +51,7 @@ from creditbench.trainer.cost import cost
 from creditbench.trainer.curve import mismatch_notes
 from creditbench.trainer.fsdp import is_sharded, shard
 from creditbench.trainer.loop import WALL, Setup, State, make_optimizer, train_step
-from creditbench.trainer.stored import RolloutStore
+from creditbench.trainer.stored import Replayed, RolloutStore
 from creditbench.trainer.teachers import TeacherPool
 from creditbench.trainer.trace import HASH_EVERY_STEP_BELOW, weight_entries
 from creditbench.versions import TRAINER_VERSION
@@ -234,12 +234,19 @@ def open_run(spec: RunSpec, results: Path, comm: Comm, work: Path, stored: Path 
     pool = TeacherPool(model, method.teachers, external)
     if os.environ.get(SHARD) == "1":
         model = pool.student = shard_policy(model, pool, method)
-    if s.engine == "vllm":
+    if stored is not None:
+        engine = Replayed()
+    elif s.engine == "vllm":
         engine = open_engine("vllm", base, dtype="bfloat16" if s.dtype == "bfloat16" else None)
     else:
         engine = open_engine(s.engine, base if is_sharded(model) else model)
     state = State(model, make_optimizer(model, s), pool, engine)
     restore(work / CHECKPOINT, state)
+    if (latest := comm.largest(state.step)) != state.step:
+        raise CheckFailed(
+            f"{work / CHECKPOINT}: this process found step {state.step}, another one step {latest} (a shared disk that "
+            "is slow to show what was written?); start again"
+        )
     if comm.main:
         # Another process that replaced these later would take them from under the main one's open files.
         for name in (CURVE_LINES, TRACE_LINES):
@@ -363,7 +370,7 @@ def write_run(
             parents=parent_digests(parents),
             notes=mismatch_notes(curve),
         )
-        if spec.settings.engine == "vllm":  # its server may run in another environment than this one
+        if spec.settings.engine == "vllm" and state.engine.version:  # its server may run in another environment
             told = {**manifest.versions, "vllm": state.engine.version}
             manifest = manifest.model_copy(update={"versions": told})
         write_manifest(private, manifest, files)

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from creditbench.errors import BadInput
+from creditbench.errors import BadInput, CheckFailed
 from creditbench.items import Completion, Graded, Item, Turn
 from creditbench.records import read_json, write_text
-from creditbench.sampling import Episode
+from creditbench.sampling import Episode, Generation, SamplingParams, Session
+from creditbench.sampling.types import Ids
 from creditbench.trainer.collect import Sampled
+
+
+class Replayed:
+    """In the place of an engine where kept rollouts are read: nothing is sampled, so none need be here (vLLM, say)."""
+
+    name, version, batch_rows = "replayed", "", 1
+
+    def update_weights(self, weights: Any) -> None:
+        """Nobody samples from them."""
+
+    def sleep(self) -> None:
+        """Nothing to give back."""
+
+    def wake(self) -> None:
+        """Nothing to undo."""
+
+    def generate(self, prompts: Sequence[Ids], seeds: Sequence[int], params: SamplingParams) -> list[Generation]:
+        """Raises CheckFailed: what is not stored is not sampled either."""
+        raise CheckFailed("replay: rollouts are read, not sampled; the stored ones do not suffice")
+
+    def session(self, rows: int, params: SamplingParams, capacity: int = 0) -> Session:
+        """As `generate`."""
+        raise CheckFailed("replay: episodes are read, not played; the stored ones do not suffice")
 
 
 class RolloutStore:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from creditbench.errors import BadInput
+from creditbench.errors import BadInput, CheckFailed
 from creditbench.records import read_json, read_manifest, read_parquet
 from creditbench.replay import replay
-from creditbench.sampling.engines import RawEngine
 from creditbench.suite import load_suite, resolve
 from creditbench.trainer import run
+from creditbench.trainer.comm import Comm
 from creditbench.trainer.run import train
 from creditbench.trainer.trace import entry, first_difference
 from tests.trainer.small import results_for
@@ -158,6 +158,19 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_kept(results, tmp_path, mo
     assert checkpoint.exists()
 
 
+class Ahead(Comm):
+    """One of several processes; another one found the checkpoint of step 4."""
+
+    def largest(self, value):
+        return 4
+
+
+def test_processes_that_found_different_checkpoints_do_not_go_on(results, tmp_path):
+    """They would train different steps, each summing its gradients with the others'."""
+    with pytest.raises(CheckFailed, match="this process found step 0, another one step 4"):
+        run.open_run(spec_of(results, "grpo"), results, Ahead(), tmp_path, None)
+
+
 def test_no_checkpoint_outlives_the_lines_of_its_steps(results, tmp_path, monkeypatch):
     """After a loss of power the curve must hold every step that the checkpoint knows."""
     events, sync, write = [], os.fsync, run.save
@@ -214,7 +227,7 @@ def test_kept_rollouts_give_the_same_updates_without_sampling(kept, monkeypatch)
     """Level D2: everything behind sampling again, bit for bit; the sampler is not asked."""
     names = sorted(p.name for p in (kept / "rollouts").iterdir())
     assert names == [f"step{k:06d}.rollout.rank0.json" for k in range(STEPS)]
-    monkeypatch.setattr(RawEngine, "generate", None)
+    monkeypatch.setattr(run, "open_engine", None)  # a run made with vLLM is replayed where there is none
     again = replay(kept, stored=True)
     assert again.identical, again.report
     assert again.report.startswith("identical: 5 steps")

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from creditbench.errors import BadInput
 from creditbench.sampling import SamplingParams, open_engine
 from creditbench.sampling.resend import ResendSession
 from creditbench.sampling.vllm import check_seeds, interpreter
+from creditbench.sampling.vllm_server import VLLMServer
 from creditbench.sampling.weights import plain_state
 from creditbench.seeds import rollout_seed
 from tests.vllm.conftest import logps_of, moved, random_policy
@@ -103,6 +105,15 @@ def test_without_vllm_the_message_says_what_to_run(monkeypatch):
     monkeypatch.setenv("CREDITBENCH_VLLM_PYTHON", "/nowhere/python")
     with pytest.raises(BadInput, match=r"sh requirements/vllm\.sh"):
         interpreter()
+
+
+def test_without_vllm_nothing_is_left_behind(monkeypatch, tmp_path):
+    """Every try would leave the folder of a socket, and a copy of the model, on the system's scratch disk."""
+    monkeypatch.setenv("CREDITBENCH_VLLM_PYTHON", "/nowhere/python")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(BadInput, match="/nowhere/python not found"):
+        VLLMServer(random_policy(), eos_ids=[1])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

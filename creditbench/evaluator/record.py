@@ -15,7 +15,7 @@ from creditbench import records
 from creditbench.benchmark import Benchmark
 from creditbench.evaluator.episodes import episode_values
 from creditbench.items import OUTCOMES
-from creditbench.records.atomic import clear_errors, private_name, sync_folder
+from creditbench.records.atomic import clear_errors, private_name, sweep, sync_folder
 from creditbench.records.paths import KEPT, MANIFEST, METRICS, SAMPLES, TIMING
 from creditbench.stats.estimators import pass_at_k, pass_hat_k
 
@@ -82,6 +82,7 @@ def write_record(
     batch = pa.array([n // facts.batch for n in range(graded.num_rows)], pa.int32())
     timing = graded.append_column("batch", batch).select(records.TIMING_SCHEMA.names)
     manifest = records.new_manifest("eval", config=config, eval=facts.model_dump(), **fields)
+    sweep(out)
     private = private_name(out)
     try:
         records.write_parquet(private / SAMPLES, samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from creditbench.evaluator.record import coordinates, label_of, sandbox_mode, wr
 from creditbench.evaluator.rows import GENERATED_SCHEMA, GRADED_SCHEMA, table_of
 from creditbench.items import digest_of
 from creditbench.records.guard import arm_digest
+from creditbench.records.locks import hold_lock
 from creditbench.versions import EVALUATOR_VERSION
 
 Progress = Callable[[str, int, int], None]
@@ -54,7 +56,7 @@ def evaluate(
     for partial batches (default: under `results/.work`). Arm, track, suite are read from `out_dir`.
 
     Raises BadInput for an unusable model, split or protocol, or when the disk refuses; CheckFailed when the model is
-    not the parent's, or when two samples would share a seed.
+    not the parent's, when two samples would share a seed, or (Busy) when another process makes this evaluation.
     """
     started, out, parents = records.now(), Path(out_dir), dict(parents or {})
     benchmark = get_benchmark(benchmark_name, root)
@@ -71,29 +73,31 @@ def evaluate(
     }  # fmt: skip
     key = {"config": config, "data": plan.data_digest, "model": model.digest, "tokenizer": model.tokenizer}
     folder = _work_folder(out, work, digest_of(key))
-    try:
-        generated = _generate(plan, opened, tokenizer, folder, workers, progress)
-    finally:
+    with contextlib.ExitStack() as held, contextlib.ExitStack() as sampling:
         if isinstance(engine, str):
-            _close(opened)
-    graded = _grade(plan, generated, digest_of(grader.model_dump()), folder, progress)
-    facts = records.EvalFacts(
-        benchmark=benchmark.name, label=label_of(out) or benchmark.name, benchmark_version=benchmark.card.version,
-        split=split, options=dict(options or {}), protocol=config["protocol"],
-        grader=records.GraderRef(**grader.model_dump()), engine=records.Engine(**config["engine"]), batch=batch,
-        prompts_digest=plan.prompts_digest, chance=benchmark.card.chance, n_problems=len(items),
-        n_requested=len(items) * rules.k, n_graded=graded.num_rows,
-    )  # fmt: skip
-    fields = {
-        **coordinates(out), "seed": seed, "key": digest_of({**key, "grader": grader.model_dump()}),
-        "data": {benchmark.name: plan.data_ref()}, "model_digest": model.digest, "base_digest": model.base,
-        "tokenizer_digest": model.tokenizer, "method_digest": model.method, "arm_digest": model.arm,
-        "seeds": {"eval": seed}, "determinism": _determinism(opened), "sandbox": sandbox_mode(benchmark),
-        "parents": records.parent_digests(parents), "started": started,
-        **({"config_digest": config_digest} if config_digest else {}),
-    }  # fmt: skip
-    metrics = write_record(out, graded, facts, config, fields)
-    shutil.rmtree(folder, ignore_errors=True)
+            sampling.callback(_close, opened)
+        # Of two writers of one record each would take the other's batches and files from under it.
+        held.enter_context(hold_lock(folder / "lock", f"{folder}: another process is making this evaluation"))
+        generated = _generate(plan, opened, tokenizer, folder, workers, progress)
+        sampling.close()  # what it holds is not needed for grading
+        graded = _grade(plan, generated, digest_of(grader.model_dump()), folder, progress)
+        facts = records.EvalFacts(
+            benchmark=benchmark.name, label=label_of(out) or benchmark.name, benchmark_version=benchmark.card.version,
+            split=split, options=dict(options or {}), protocol=config["protocol"],
+            grader=records.GraderRef(**grader.model_dump()), engine=records.Engine(**config["engine"]), batch=batch,
+            prompts_digest=plan.prompts_digest, chance=benchmark.card.chance, n_problems=len(items),
+            n_requested=len(items) * rules.k, n_graded=graded.num_rows,
+        )  # fmt: skip
+        fields = {
+            **coordinates(out), "seed": seed, "key": digest_of({**key, "grader": grader.model_dump()}),
+            "data": {benchmark.name: plan.data_ref()}, "model_digest": model.digest, "base_digest": model.base,
+            "tokenizer_digest": model.tokenizer, "method_digest": model.method, "arm_digest": model.arm,
+            "seeds": {"eval": seed}, "determinism": _determinism(opened), "sandbox": sandbox_mode(benchmark),
+            "parents": records.parent_digests(parents), "started": started,
+            **({"config_digest": config_digest} if config_digest else {}),
+        }  # fmt: skip
+        metrics = write_record(out, graded, facts, config, fields)
+        shutil.rmtree(folder, ignore_errors=True)
     return metrics
 
 

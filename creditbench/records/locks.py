@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import IO
 
-from creditbench.errors import BadInput
+from creditbench.errors import BadInput, Busy
 from creditbench.records.atomic import clear_errors
 
 
@@ -38,3 +39,17 @@ def take_lock(path: Path) -> IO[str] | None:
             file.close()
             raise BadInput(f"{path}: cannot be locked: {error.strerror}; expected a file system with locks") from None
         file.close()
+
+
+PATIENCE = 600.0
+"""Seconds to wait on a cluster, where a job may live on after its node was given up."""
+
+
+def hold_lock(path: Path, busy: str) -> IO[str]:
+    """`take_lock`; `busy` says what another process does that holds it. Raises Busy, on a cluster after `PATIENCE`."""
+    end = time.monotonic() + (PATIENCE if "SLURM_JOB_ID" in os.environ else 0.0)
+    while (lock := take_lock(path)) is None:
+        if time.monotonic() >= end:
+            raise Busy(f"{busy}; wait for it or end it")
+        time.sleep(1.0)
+    return lock

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from creditbench import records
-from creditbench.errors import BadInput, CheckFailed
+from creditbench.errors import BadInput, Busy, CheckFailed
 from creditbench.evaluator import evaluate, regrade
 from creditbench.items import digest_of, digest_text
 from creditbench.seeds import eval_seed
@@ -103,6 +103,21 @@ def test_a_damaged_or_foreign_partial_batch_is_sampled_again(run, tmp_path, seed
     run(tmp_path / "out", engine=engine, work=work)
     assert engine.calls == 4
     assert (tmp_path / "out" / "samples.parquet").read_bytes() == (straight / "samples.parquet").read_bytes()
+
+
+def test_one_process_makes_an_evaluation(run, tmp_path):
+    """A second one would remove the batches under the first one's feet, and mix its files with the other's."""
+    out = layout(tmp_path)
+    told = []
+
+    def second(phase, done, total):
+        with pytest.raises(Busy, match="another process is making this evaluation"):
+            run(out)
+        told.append(phase)
+
+    run(out, progress=second)
+    assert "sampling" in told and "grading" in told and records.whole(out)
+    run(out)
 
 
 def test_partial_batches_of_another_seed_protocol_or_model_are_not_used(run, tmp_path, seed_engine, model):

@@ -116,6 +116,9 @@ def _against(tables: Tables, group: Group, other: str) -> str:
             parts.append(f"{arms} significantly {word} {what} ({shown} points)")
     if open_:
         parts.append(f"not shown to differ: {listed(row['method_a'] for row in open_)}")
+    ranked = [row for row in tables.rows["leaderboard"] if row["track"] == group.track]
+    if better and any(row["method"] == other and row["rank_low"] == 1 for row in ranked):
+        parts.append("that is on these problems; first place, above, asks for new problems too")
     return "; ".join(parts)
 
 

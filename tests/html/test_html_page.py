@@ -19,6 +19,7 @@ import pytest
 from creditbench.report.html import build_html
 from creditbench.report.html.build import HERE
 from creditbench.report.html.evidence import clipped
+from creditbench.report.html.views import rounded
 from creditbench.report.tables import write_tables
 from tests.html.conftest import TOY_ARMS
 from tests.html.synthetic import HOSTILE, make_root, make_suite
@@ -95,14 +96,20 @@ def test_ranks_and_differences_are_those_of_the_csv_tables(reader, suite, tables
             shown = next(r for r in group["ranks"]["avg@4"]["superpopulation"] if r["arm"] == row["method"])
             assert shown["rank"] == [int(row["rank_low"]), int(row["rank_high"])]
             wanted = [float(row[name]) for name in ("score", "ci_low", "ci_high")]
-            assert [shown[name] for name in ("score", "lo", "hi")] == pytest.approx(wanted, abs=1e-4)
+            assert [shown[name] for name in ("score", "lo", "hi")] == pytest.approx(wanted, abs=1e-7)
     with (tmp_path / "tables" / "pairwise.csv").open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if (r["track"], r["metric"], r["family"]) == ("math", "avg@4", "grpo")]
     for estimand in ("fixed_set", "superpopulation"):
         shown = {r[0]: r[2] for r in group["pairs"]["avg@4"]["grpo"][estimand]}
         wanted = {r["method_a"]: float(r["difference"]) for r in rows if r["estimand"] == estimand}
-        assert shown == pytest.approx(wanted, abs=1e-4)
+        assert shown == pytest.approx(wanted, abs=1e-7)
         assert len(wanted) == len(TOY_ARMS) - 2
+
+
+def test_the_page_rounds_once():
+    """30.749757 points: rounded to five digits first, the page said 30.8 where table and CSV said 30.7."""
+    (value,) = rounded([0.30749757])
+    assert f"{100 * value:.1f}" == "30.7"
 
 
 def test_every_outcome_and_length_is_in_the_page(reader, suite):

@@ -1,6 +1,6 @@
 """What the page and the figures show, as plain JSON values computed from the tables: nothing here is drawn or escaped.
 
-Numbers are rounded to five significant digits, lists are sorted: equal records give equal bytes.
+Numbers have the eight significant digits of the CSVs, lists are sorted: equal records give equal bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ MAX_PROBLEMS = 2000  # more columns than this are no heat map
 
 
 def rounded(value: Any) -> Any:
-    """A JSON value with every float at five significant digits; NaN and infinities become None."""
+    """A JSON value with every float at the CSVs' eight significant digits; NaN and infinities become None.
+
+    With fewer the page would round twice: 30.7498 as 30.75 and then as 30.8, where the tables say 30.7.
+    """
     if isinstance(value, Mapping):
         return {str(key): rounded(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -52,7 +55,7 @@ def rounded(value: Any) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
-        short = float(f"{value:.5g}")
+        short = float(f"{value:.8g}")
         return int(short) if short.is_integer() and abs(short) < 1e15 else short
     return value
 

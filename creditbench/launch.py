@@ -60,10 +60,13 @@ def die_with_parent(parent: int, how: signal.Signals = signal.SIGKILL) -> None:
 
 
 def first_host(node_list: str) -> str:
-    """The first host of a Slurm node list such as `n[01-04],m7`, as Slurm itself reads it."""
+    """The first host of a Slurm node list such as `n[01-04],m7`, as Slurm itself reads it. Raises BadInput."""
     words = ["scontrol", "show", "hostnames", node_list]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
-    return done.stdout.split()[0]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError) as error:
+        raise BadInput(f"SLURM_JOB_NODELIST={node_list}: scontrol names no host ({error})") from None
 
 
 def torchrun(

@@ -124,7 +124,8 @@ def made(folder: Path, key: str) -> bool:
 
 def limit_threads() -> None:
     """One torch thread per process unless OMP_NUM_THREADS says otherwise; same bits need the same number."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1") or 1))
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # OpenMP takes a list: one number a level
+    torch.set_num_threads(max(1, int(told)) if told.isdigit() else 1)
 
 
 def run_facts(spec: RunSpec, results: Path) -> dict[str, Any]:
@@ -239,7 +240,8 @@ def open_run(spec: RunSpec, results: Path, comm: Comm, work: Path, stored: Path 
     elif s.engine == "vllm":
         engine = open_engine("vllm", base, dtype="bfloat16" if s.dtype == "bfloat16" else None)
     else:
-        engine = open_engine(s.engine, base if is_sharded(model) else model)
+        # A sharded policy is sampled from a copy, which must be in the run's dtype as the policy itself would be.
+        engine = open_engine(s.engine, load_model(base, s, trainable=False) if is_sharded(model) else model)
     state = State(model, make_optimizer(model, s), pool, engine)
     restore(work / CHECKPOINT, state)
     if (latest := comm.largest(state.step)) != state.step:

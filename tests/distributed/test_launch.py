@@ -50,6 +50,16 @@ def test_all_nodes_of_a_slurm_job():
     assert command[-3:] == ["-m", "creditbench", "train"]
 
 
+@pytest.mark.parametrize("script", ["exit 1", "true", None])
+def test_a_node_list_that_slurm_does_not_read_is_one_line(tmp_path, monkeypatch, script):
+    if script:
+        (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin" if script else str(tmp_path))
+    with pytest.raises(BadInput, match=r"SLURM_JOB_NODELIST=n\[07-10\]: scontrol names no host"):
+        launch.torchrun(8, [], SLURM)
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_child_dies_with_its_parent(late):
     """SIGKILL to the parent, also when it comes before the child could ask to be told (`late`)."""

@@ -142,6 +142,6 @@ def out_of_date(suite: Suite, folder: Path) -> list[str]:
         except CreditBenchError as error:
             lines.append(f"{name}: {error}")
             continue
-        if found.get("config_digest") != wanted:
+        if not isinstance(found, dict) or found.get("config_digest") != wanted:
             lines.append(f"{name}: trained with other settings, data or method code than the suite has now")
     return lines

@@ -15,7 +15,7 @@ from creditbench.errors import CheckFailed, CreditBenchError
 from creditbench.items import OUTCOMES
 from creditbench.records import Manifest, comparable, digest_file, one_arm, read_manifest, read_parquet
 from creditbench.records.guard import label
-from creditbench.records.paths import COST, SAMPLES, EvalPlace, find_evals, find_runs
+from creditbench.records.paths import COST, CURVE, SAMPLES, EvalPlace, find_evals, find_runs
 from creditbench.records.schemas import Cost
 from creditbench.stats import pass_at_k, pass_hat_k
 
@@ -244,9 +244,17 @@ def _read_result(place: EvalPlace) -> Result:
 def _costs(folder: Path, left_out: list[str]) -> dict[tuple[str, str, int], Cost]:
     costs = {}
     for place in find_runs(folder):
-        path = place.folder / COST
+        path, curve = place.folder / COST, place.folder / CURVE
         try:
+            manifest = read_manifest(place.folder)
+            if (manifest.arm, manifest.track, manifest.seed) != (place.arm, place.track, place.seed):
+                raise CheckFailed(f"the manifest speaks of another run ({label(manifest)})")
+            if digest_file(path) != manifest.files.get(COST):
+                raise CheckFailed("not the record that the manifest lists (SHA-256 differs)")
             costs[place.track, place.arm, place.seed] = Cost.model_validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (CreditBenchError, OSError, ValueError) as error:
             left_out.append(f"{path}: no usable cost record: {str(error).splitlines()[0]}")
+            continue
+        if (listed := manifest.files.get(CURVE)) and not (curve.is_file() and digest_file(curve) == listed):
+            left_out.append(f"{curve}: not the curve that the manifest lists (SHA-256 differs)")
     return costs

@@ -11,9 +11,12 @@ from scipy import stats as ss
 from statsmodels.stats.multitest import multipletests
 
 from creditbench.errors import BadInput
+from creditbench.records import curve_table, read_manifest, write_manifest, write_parquet
+from creditbench.report.html.evidence import curves
 from creditbench.report.markdown import leaderboard_markdown, write_leaderboard
 from creditbench.report.tables import COLUMNS, build_tables, number, write_tables
 from creditbench.report.tables_latex import escape, leaderboard_latex, pairwise_latex, write_latex
+from creditbench.report.tables_load import load_suite_results
 from creditbench.report.tables_reading import reading_aids
 
 RATES = {"base": 0.3, "grpo": 0.5, "dapo": 0.55, "cast": 0.5, "cast+permuted": 0.45}
@@ -288,6 +291,35 @@ def test_costs_are_counted_in_the_leaderboard_and_timed_only_in_cost(filled, put
     assert line["wall_seconds"] == "3.5" and line["seconds"] == "rollout=1.2" and line["generated_tokens"] == "101"
     timed = ("cost", "cost_sums")
     assert not [c for name in COLUMNS if name not in timed for c in COLUMNS[name] if "second" in c or "wall" in c]
+
+
+def test_a_cost_record_that_is_not_its_runs_is_left_out_and_named(filled, put_cost, suite):
+    """Emptied, cut, edited, or from another run's folder: no number of it stands in a table."""
+    put_cost("grpo", 0, generated_tokens=70)
+    put_cost("grpo", 1, generated_tokens=80)
+    path = suite / "runs/grpo/math/seed0/cost.json"
+    text = path.read_text()
+    for damage in ("{}", text.replace("70", "7"), text[:40], ""):
+        path.write_text(damage)
+        loaded = load_suite_results(suite)
+        assert list(loaded.costs) == [("math", "grpo", 1)]
+        assert any(line.startswith(str(path)) for line in loaded.left_out)
+    shutil.copytree(path.parent.parent / "seed1", path.parent, dirs_exist_ok=True)
+    loaded = load_suite_results(suite)
+    assert list(loaded.costs) == [("math", "grpo", 1)] and "speaks of another run" in loaded.left_out[-1]
+
+
+def test_a_damaged_curve_stops_no_page_and_is_named(filled, put_cost, suite):
+    put_cost("grpo", 0, generated_tokens=70)
+    folder = suite / "runs/grpo/math/seed0"
+    write_parquet(folder / "curve.parquet", curve_table([{"step": n, "correct": 0.5} for n in range(3)]))
+    write_manifest(folder, read_manifest(folder), ["cost.json", "curve.parquet"])
+    whole = (folder / "curve.parquet").read_bytes()
+    assert list(curves(load_suite_results(suite))["math"]) == ["grpo"]
+    for damage in (whole[:50], b"", bytes(len(whole))):
+        (folder / "curve.parquet").write_bytes(damage)
+        loaded = load_suite_results(suite)
+        assert curves(loaded) == {} and "curve.parquet: not the curve" in loaded.left_out[-1]
 
 
 def test_costs_are_summed_per_table(filled, put_cost, suite, tmp_path):

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from creditbench.benchmark import EvalProtocol, get_benchmark, private_transcripts
 from creditbench.errors import CreditBenchError
@@ -52,9 +51,10 @@ def curves(loaded: Loaded) -> Json:
     """track -> arm -> seed -> column -> values; `tokens` is the running sum of generated tokens."""
     out: Json = {}
     for place in find_runs(loaded.folder):
-        if not (place.folder / CURVE).is_file():
-            continue
-        table = pq.read_table(place.folder / CURVE)
+        try:
+            table = read_parquet(place.folder / CURVE)
+        except CreditBenchError:
+            continue  # no usable curve: the tables say so
         if not {"step"} <= set(table.column_names) or table.num_rows == 0:
             continue
         every = max(1, -(-table.num_rows // CURVE_POINTS))

@@ -243,12 +243,13 @@ def open_run(spec: RunSpec, results: Path, comm: Comm, work: Path, stored: Path 
         # A sharded policy is sampled from a copy, which must be in the run's dtype as the policy itself would be.
         engine = open_engine(s.engine, load_model(base, s, trainable=False) if is_sharded(model) else model)
     state = State(model, make_optimizer(model, s), pool, engine)
-    restore(work / CHECKPOINT, state)
-    if (latest := comm.largest(state.step)) != state.step:
-        raise CheckFailed(
-            f"{work / CHECKPOINT}: this process found step {state.step}, another one step {latest} (a shared disk that "
-            "is slow to show what was written?); start again"
-        )
+    with contextlib.ExitStack() as failing:
+        failing.callback(close_engine, engine)
+        restore(work / CHECKPOINT, state)
+        if (latest := comm.largest(state.step)) != state.step:
+            told = f"this process found step {state.step}, another one step {latest}; is the disk slow to show files?"
+            raise CheckFailed(f"{work / CHECKPOINT}: {told}")
+        failing.pop_all()
     if comm.main:
         # Another process that replaced these later would take them from under the main one's open files.
         for name in (CURVE_LINES, TRACE_LINES):

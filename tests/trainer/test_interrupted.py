@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -165,10 +166,13 @@ class Ahead(Comm):
         return 4
 
 
-def test_processes_that_found_different_checkpoints_do_not_go_on(results, tmp_path):
-    """They would train different steps, each summing its gradients with the others'."""
+def test_processes_that_found_different_checkpoints_do_not_go_on(results, tmp_path, monkeypatch):
+    """They would train different steps, each summing its gradients with the others'. No engine is left running."""
+    closed = []
+    monkeypatch.setattr(run, "open_engine", lambda *words: SimpleNamespace(close=lambda: closed.append(True)))
     with pytest.raises(CheckFailed, match="this process found step 0, another one step 4"):
         run.open_run(spec_of(results, "grpo"), results, Ahead(), tmp_path, None)
+    assert closed == [True]
 
 
 def test_no_checkpoint_outlives_the_lines_of_its_steps(results, tmp_path, monkeypatch):

@@ -117,7 +117,8 @@ def _against(tables: Tables, group: Group, other: str) -> str:
     if open_:
         parts.append(f"not shown to differ: {listed(row['method_a'] for row in open_)}")
     ranked = [row for row in tables.rows["leaderboard"] if row["track"] == group.track]
-    if better and any(row["method"] == other and row["rank_low"] == 1 for row in ranked):
+    first = {row["method"] for row in ranked if row["rank_low"] == 1}
+    if (better and other in first) or any(row["method_a"] in first for row in worse):
         parts.append("that is on these problems; first place, above, asks for new problems too")
     return "; ".join(parts)
 

@@ -28,6 +28,8 @@ def remake(
         place = place.parent
     if (place / "run" / MANIFEST).is_file() and not (place / MANIFEST).is_file():
         return _trial(place, config, stored, report)
+    if place.is_file() and place.suffix != ".json" and place.name not in ("leaderboard.md", "leaderboard.html"):
+        raise BadInput(f"{place}: not a record; expected the folder of one")
     folder = place.parent if place.name in ("tables", "leaderboard.md", "leaderboard.html") else place
     if not (folder / "evals").is_dir() and place.suffix != ".json":
         return replay(place, config=config, stored=stored, report=report)

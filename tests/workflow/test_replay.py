@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -15,8 +16,9 @@ from creditbench import pipeline
 from creditbench.cli import main
 from creditbench.errors import BadInput, CheckFailed
 from creditbench.publish import make_pages
-from creditbench.records import read_json, read_manifest, write_json, write_manifest
+from creditbench.records import read_json, read_manifest, read_parquet, write_json, write_manifest, write_parquet
 from creditbench.remake import remake
+from creditbench.replay import Replay
 from creditbench.sampling.engines import RawEngine
 from creditbench.suite import load_suite, models_of, resolve, resolve_eval
 from creditbench.tune import TUNING_SEED, tune
@@ -130,6 +132,33 @@ def edited(folder: Path, **fields) -> None:
     manifest = read_manifest(folder).model_copy(update={**fields, "files": {}})
     names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"]
     write_manifest(folder, manifest, names)
+
+
+def test_numbers_written_by_hand_are_named_although_trace_and_samples_agree(project):
+    """Resealed, so that every digest fits: only making the record again can tell."""
+    cost = read_json(RUN / "cost.json")
+    write_json(RUN / "cost.json", cost | {"generated_tokens": 7})
+    edited(project / RUN)
+    said = f"first difference: cost.json, generated_tokens: 7 there, {cost['generated_tokens']} here"
+    assert remake(RUN) == Replay(False, said)
+    write_json(RUN / "cost.json", cost)
+    curve = read_parquet(RUN / "curve.parquet")
+    rows = curve.to_pylist()
+    rows[1]["correct"] = 2.0
+    write_parquet(RUN / "curve.parquet", pa.Table.from_pylist(rows, curve.schema))
+    edited(project / RUN)
+    assert remake(RUN).report.startswith("first difference: curve.parquet, step 1, correct: 2.0 there, ")
+    metrics = read_json(BASE_EVAL / "metrics.json")
+    metrics["values"]["pass@1"] = 1.5
+    write_json(BASE_EVAL / "metrics.json", metrics)
+    edited(project / BASE_EVAL)
+    assert remake(BASE_EVAL).report.startswith("first difference: metrics.json, pass@1: 1.5 there, ")
+
+
+@pytest.mark.parametrize("path", [RUN / "curve.parquet", EVAL / "samples.parquet", "results/mini/tables/scores.csv"])
+def test_a_file_of_a_record_is_no_record(project, capsys, path):
+    assert main(["replay", str(path)]) == 2
+    assert capsys.readouterr().err.endswith("not a record; expected the folder of one\n")
 
 
 def test_level_d2_is_replayed_from_its_rollouts_by_itself(project, monkeypatch):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from creditbench import cluster, driver
-from creditbench.cli.progress import duration
+from creditbench.cli.progress import duration, say
 from creditbench.current import current_eval, current_run
 from creditbench.errors import CheckFailed, CreditBenchError
 from creditbench.launch import die_with_parent
@@ -271,10 +271,10 @@ def drive(words: Sequence[str]) -> int:
     try:
         cancelled = cluster.end_jobs()  # before the local ones: a cluster's job may run on this very machine
         if cancelled:
-            print(f"cancelled {len(cancelled)} Slurm jobs of a driver that died ({cancelled[0].name})", flush=True)
+            say(f"cancelled {len(cancelled)} Slurm jobs of a driver that died ({cancelled[0].name})")
         ended = driver.end_orphans(request.results)
         if ended:
-            print(f"ended {len(ended)} jobs of a driver that died: {', '.join(job.what for job in ended)}", flush=True)
+            say(f"ended {len(ended)} jobs of a driver that died: {', '.join(job.what for job in ended)}")
         with log_path.open("ab") as log:
             unlock(words, log)
             forgive(request, words, log)
@@ -339,7 +339,7 @@ def _show(request: Request, child: subprocess.Popen, workers: int) -> None:
         view = pace.view(driver.live_jobs(request.results))
         if str(view.done) != counts or time.monotonic() - at >= PLAIN_EVERY:
             counts, at = str(view.done), time.monotonic()
-            print(plain(view, started), flush=True)
+            say(plain(view, started))
 
 
 def _wait(child: subprocess.Popen, seconds: float) -> None:
@@ -369,7 +369,7 @@ def _last_words(request: Request, code: int, log: Path) -> int:
     for line in warnings:
         print(f"creditbench: {line}", file=sys.stderr)
     html = page.with_suffix(".html")
-    print(f"leaderboard: {page}" + (f" and {html}" if html.exists() else ""), flush=True)
+    say(f"leaderboard: {page}" + (f" and {html}" if html.exists() else ""))
     return 1 if any(line.startswith(("blocked", "track")) for line in warnings) else 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -185,3 +187,13 @@ def test_a_home_that_may_not_be_written_is_not_needed(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/proc/nowhere")
     progress.cache_somewhere(str(tmp_path / "results"))
     assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / "results" / ".work" / "cache")
+
+
+def test_a_reader_that_has_gone_stops_no_work():
+    """`make leaderboard | head -1`: neither an error at the next line nor one when Python ends."""
+    script = "from creditbench.cli.progress import say\nfor n in range(3): say('line')\nimport sys; sys.exit(7)"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-c", script], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (7, "")

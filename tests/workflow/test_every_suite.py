@@ -31,11 +31,22 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+AGENTS = (
+    "webshop/items_shuffle.json", "webshop/items_ins_v2.json", "webshop/items_human_ins.json",
+    "alfworld/json_2.1.1/train", "appworld/data/tasks/one",
+)  # fmt: skip
+
+
 def stubs(suite: Suite, folder: Path) -> Path:
     """A data folder with empty files of the right names: planning looks at names alone."""
+    for file in AGENTS:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
     for track in suite.tracks.values():
-        for ref in (track.train, *track.eval):
-            for file in (*get_benchmark(ref.benchmark).card.data.get("files", ()), *ref.options.get("files", ())):
+        for ref in (track.train, *track.eval, *([track.dev] if track.dev else [])):
+            data = get_benchmark(ref.benchmark).card.data
+            parts = [data, *(get_benchmark(part).card.data for part in data.get("pool", ()))]
+            for file in (*(f for part in parts for f in part.get("files", ())), *ref.options.get("files", ())):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).touch()
     return folder
@@ -49,10 +60,11 @@ def run(tree: Path, *args: str, **extra: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # `standard` has some 5,000 jobs
 @pytest.mark.parametrize("name", NAMES)
 def test_dry_run_plans_every_job_and_the_price_is_printed(name: str, tree: Path, monkeypatch: pytest.MonkeyPatch):
     request, local = make_request({"suite": name}), {}
-    if request.skipped:  # real-smoke alone: its rows are not on the hub
+    if request.skipped:  # rows and worlds that are not on the hub: real-smoke, and suites with agents
         local = {source.VARIABLE: str(stubs(request.suite, tree / "rows"))}
         monkeypatch.setenv(source.VARIABLE, local[source.VARIABLE])
         request = make_request({"suite": name})

@@ -173,6 +173,8 @@ def _controls(tables: Tables, group: Group) -> list[str]:
 
 
 def _cannot_tell(tables: Tables, group: Group) -> str:
+    if len(group.arms) < 2:
+        return ""  # nothing stands beside it, however many seeds it has; the first sentence says so
     for family, what in (("grpo", f"`{REFERENCE}`"), ("base", "the base")):
         sizes = sorted(row["mde"] for row in pair_rows(tables, group, family) if row["mde"] is not None)
         if sizes:

@@ -42,6 +42,12 @@ def test_ties_and_what_cannot_be_told(put_eval, text):
     assert "No large confound" in said
 
 
+def test_a_base_alone_is_not_said_to_lack_seeds(put_eval, text):
+    put_arm(put_eval, "base", 0.2)
+    said = text()
+    assert said.startswith("Only `base` has results; there is nothing to rank.") and "seeds" not in said
+
+
 @pytest.mark.parametrize(
     ("grpo", "dapo", "word"), [(12, 14, "above `grpo` (`dapo` +"), (14, 12, "below `grpo` (`dapo` -")]
 )

@@ -96,8 +96,11 @@ class Seen(NamedTuple):
     first: tuple[float, int]
 
     def pace(self) -> float | None:
-        """Seconds per step of its own counter (None until it has moved): a resumed job counts only what it does now."""
-        if self.job.at is None or self.job.at[1] <= self.first[1]:
+        """Seconds per step of its own counter, None until it has moved a twentieth of its way: first steps are slow.
+
+        A resumed job counts only what it does now.
+        """
+        if self.job.at is None or self.job.at[1] - self.first[1] < max(1.0, self.job.at[2] / 20):
             return None
         return (self.last - self.first[0]) / (self.job.at[1] - self.first[1])
 

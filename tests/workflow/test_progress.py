@@ -67,6 +67,10 @@ def test_time_to_go_heeds_how_far_running_jobs_are(tmp_path: Path, monkeypatch: 
     pace.view([running("a", "base", now, "base", None), running("b", "base", now, "base", None)])
     now = 1010.0
     pace.view([running(name, "base", 1000.0, "base", ("pretrain", 0, 500)) for name in "ab"])
+    first = pace.view([running(name, "base", 1000.0, "base", ("pretrain", 10, 500)) for name in "ab"])
+    # ten steps of 500 tell nothing: the first guess stands, less the ten seconds spent
+    guess = progress.FIRST_GUESS
+    assert first.seconds_left == pytest.approx((2 * (guess["base"] - 10) + 4 * 2.0 * guess["train"]) / 2)
     now = 1070.0  # a minute for 100 of 500 steps: 300 s each, five times the first guess; 240 s of each are left
     view = pace.view([running(name, "base", 1000.0, "base", ("pretrain", 100, 500)) for name in "ab"])
     assert view.seconds_left == pytest.approx((2 * 240 + 4 * 2.0 * 5 * progress.FIRST_GUESS["train"]) / 2)

@@ -44,10 +44,15 @@ class Rules:
 
     @cached_property
     def table_inputs(self) -> list[str]:
-        """Every evaluation asked for; with tables that are there but are not what was written, so that they go."""
+        """Every evaluation asked for; with something newer than tables that are there and must be made again.
+
+        That is so where they are not what was written, and where an evaluation is missing: for the sake of outputs
+        that are there Snakemake makes no input that is not, so a new arm or seed would never be run.
+        """
         there = [path for path in self.table_files if Path(path).exists()]
-        broken = bool(there) and not current_pages(self.folder)
-        return [*self.eval_manifests, *(self._outdated(there[0]) if broken else [])]
+        if not there or (current_pages(self.folder) and all(Path(path).exists() for path in self.eval_manifests)):
+            return self.eval_manifests
+        return [*self.eval_manifests, *self._outdated(there[0])]
 
     @cached_property
     def table_files(self) -> list[str]:

@@ -131,7 +131,7 @@ def test_a_manifest_that_was_removed_is_put_back(root: Path):
 def test_tables_that_were_cut_or_edited_are_made_again(root: Path):
     rules = Rules(make_request({"suite": "toy"}))
     files = [root / path for path in rules.table_files]
-    for path in files:
+    for path in [*files, *(root / path for path in rules.eval_manifests)]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("a,b\n")
     seal_pages(root / "results/toy", files)
@@ -141,8 +141,13 @@ def test_tables_that_were_cut_or_edited_are_made_again(root: Path):
         files[0].write_text(text)
         os.utime(files[0], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
         assert "/outdated/" in Rules(rules.request).table_inputs[-1]
+    files[0].write_text("a,b\n")
+    assert Rules(rules.request).table_inputs == rules.eval_manifests
     files[0].unlink()
     assert Rules(rules.request).table_inputs[:-1] == rules.eval_manifests
+    files[0].write_text("a,b\n")
+    (root / rules.eval_manifests[-1]).unlink()  # of an arm or a seed that is new
+    assert "/outdated/" in Rules(rules.request).table_inputs[-1]
 
 
 def test_results_that_answer_something_else_are_made_again(root: Path):

@@ -153,6 +153,16 @@ def test_other_settings_are_trained_again_and_only_they(calm: Path, tmp_path: Pa
     assert base.stat().st_mtime_ns == before
 
 
+def test_a_new_arm_of_a_finished_suite_is_run(calm: Path, tmp_path: Path):
+    """Nothing else changes: no setting, no restriction on the command line."""
+    root = project(tmp_path / "project")
+    subprocess.run(["cp", "-a", str(calm / "results"), str(calm / ".snakemake"), str(root)], check=True)
+    suite = root / "workflows/suites/mini.yaml"
+    suite.write_text(suite.read_text().replace("arms: [base, alpha]", "arms: [base, alpha, alpha+permuted]"))
+    assert run(root) == 0, said(root)
+    assert scores(root) == scores(calm) | {("alpha+permuted", "0"), ("alpha+permuted", "1")}
+
+
 def test_more_seeds_a_new_method_and_a_rerun(calm: Path, tmp_path: Path):
     root = project(tmp_path / "project")
     subprocess.run(["cp", "-a", str(calm / "results"), str(calm / ".snakemake"), str(root)], check=True)

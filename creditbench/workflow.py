@@ -111,13 +111,14 @@ class Rules:
     def _outdated(self, output: str) -> list[str]:
         """An input newer than a result that is there but answers another question, so that it is made again.
 
-        Needed where Snakemake's own records are lost: then it knows neither digests nor half files, only times.
+        Needed where Snakemake's own records are lost: then it knows neither digests nor half files, only times. Where
+        they are not, a newer input with the content it had before does not count: each marker says something else.
         """
         if not Path(output).exists():
             return []
         marker = Path(self.results) / ".work" / "outdated" / digest_of(output)
         marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+        marker.write_text(f"{time.time_ns()}\n")
         newer = max(time.time(), Path(output).stat().st_mtime + 1)
         os.utime(marker, (newer, newer))
         return [str(marker)]

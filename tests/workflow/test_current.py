@@ -147,7 +147,10 @@ def test_tables_that_were_cut_or_edited_are_made_again(root: Path):
     assert Rules(rules.request).table_inputs[:-1] == rules.eval_manifests
     files[0].write_text("a,b\n")
     (root / rules.eval_manifests[-1]).unlink()  # of an arm or a seed that is new
-    assert "/outdated/" in Rules(rules.request).table_inputs[-1]
+    marker = root / Rules(rules.request).table_inputs[-1]
+    assert "/outdated/" in str(marker)
+    content = marker.read_bytes()
+    assert Rules(rules.request).table_inputs[-1] and marker.read_bytes() != content, "Snakemake would take it as known"
 
 
 def test_results_that_answer_something_else_are_made_again(root: Path):

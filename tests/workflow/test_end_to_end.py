@@ -153,14 +153,18 @@ def test_other_settings_are_trained_again_and_only_they(calm: Path, tmp_path: Pa
     assert base.stat().st_mtime_ns == before
 
 
-def test_a_new_arm_of_a_finished_suite_is_run(calm: Path, tmp_path: Path):
-    """Nothing else changes: no setting, no restriction on the command line."""
+def test_new_arms_of_a_finished_suite_are_run(calm: Path, tmp_path: Path):
+    """Nothing else changes: no setting, no restriction on the command line. Twice: the second time Snakemake knows the
+    file that told it the first time."""
     root = project(tmp_path / "project")
     subprocess.run(["cp", "-a", str(calm / "results"), str(calm / ".snakemake"), str(root)], check=True)
     suite = root / "workflows/suites/mini.yaml"
-    suite.write_text(suite.read_text().replace("arms: [base, alpha]", "arms: [base, alpha, alpha+permuted]"))
-    assert run(root) == 0, said(root)
-    assert scores(root) == scores(calm) | {("alpha+permuted", "0"), ("alpha+permuted", "1")}
+    wanted = scores(calm)
+    for arm in ("alpha+permuted", "alpha@wide"):
+        suite.write_text(suite.read_text().replace("arms: [base, alpha", f"arms: [base, {arm}, alpha"))
+        assert run(root) == 0, said(root)
+        wanted |= {(arm, "0"), (arm, "1")}
+        assert scores(root) == wanted
 
 
 def test_more_seeds_a_new_method_and_a_rerun(calm: Path, tmp_path: Path):

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from creditbench.errors import BadInput, CheckFailed, CreditBenchError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG)
 _TEXT_SUFFIXES = {".csv", ".md", ".tex", ".txt", ".html", ".svg", ".yaml"}
 
 

@@ -31,7 +31,7 @@ def export(folder: Path | str, out_dir: Path | str, with_text: bool = False, roo
     transcripts are private.
     """
     folder = Path(folder)
-    manifest = records.read_manifest(folder)
+    manifest = records.read_unaltered(folder)
     facts = manifest.eval
     if facts is None:
         raise BadInput(f"{folder}: expected an evaluation's record, got kind {manifest.kind!r}")

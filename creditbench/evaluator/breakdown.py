@@ -28,7 +28,7 @@ def breakdown(
     that no problem has, CheckFailed when the problems here are not the record's.
     """
     folder = Path(folder)
-    manifest = records.read_manifest(folder)
+    manifest = records.read_unaltered(folder)
     if manifest.eval is None:
         raise BadInput(f"{folder}: expected an evaluation's record, got kind {manifest.kind!r}")
     if width < 1:

@@ -119,7 +119,7 @@ class _Record:
 def _opened(folder: Path | str, root: Path | None) -> _Record:
     """A stored evaluation with the problems it was made on. Raises BadInput or CheckFailed when they are not here."""
     folder = Path(folder)
-    manifest = records.read_manifest(folder)
+    manifest = records.read_unaltered(folder)
     if manifest.eval is None:
         raise BadInput(f"{folder}: expected an evaluation's record, got kind {manifest.kind!r}")
     benchmark = get_benchmark(manifest.eval.benchmark, root)

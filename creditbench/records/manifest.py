@@ -303,6 +303,14 @@ def check_files(folder: Path | str, manifest: Manifest) -> list[str]:
     return problems
 
 
+def read_unaltered(folder: Path | str) -> Manifest:
+    """The manifest of a record whose files are those it lists. Raises CheckFailed, naming the first that is not."""
+    manifest = read_manifest(folder)
+    if altered := check_files(folder, manifest):
+        raise CheckFailed(f"{altered[0]}; the record was changed after it was made")
+    return manifest
+
+
 SMALL = 4 * 2**20
 """Files up to this many bytes are digested whenever a record is looked at; larger ones are checked for their end."""
 

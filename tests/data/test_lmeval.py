@@ -265,3 +265,21 @@ def test_a_random_model_through_lm_evals_own_hf_backend(folder, tmp_path):
         ours = benchmark.grade([items[row["doc"]["id"]]] * 8, done, benchmark.card.protocol)
         assert row["avg@k"] == sum(g.correct for g in ours) / 8
         assert row["unparsed"] == sum(g.outcome == "unparsed" for g in ours) / 8
+
+
+def test_a_record_that_was_changed_is_neither_exported_nor_graded_again(record, tmp_path):
+    from creditbench.errors import CheckFailed
+    from creditbench.evaluator.breakdown import breakdown
+    from creditbench.evaluator.grade import regrade
+
+    home, out = record
+    metrics = out / "metrics.json"
+    metrics.write_text(metrics.read_text() + " ")
+    for use in (
+        lambda: export(out, tmp_path / "export", root=home),
+        lambda: regrade(out, tmp_path / "again", root=home),
+        lambda: breakdown(out, "month", root=home),
+    ):
+        with pytest.raises(CheckFailed, match=r"metrics\.json: SHA-256 differs.*changed after it was made"):
+            use()
+    assert not (tmp_path / "export").exists() and not (tmp_path / "again").exists()

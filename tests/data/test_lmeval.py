@@ -272,7 +272,7 @@ def test_a_record_that_was_changed_is_neither_exported_nor_graded_again(record, 
     from creditbench.evaluator.breakdown import breakdown
     from creditbench.evaluator.grade import regrade
 
-    home, out = record
+    out, home = record
     metrics = out / "metrics.json"
     metrics.write_text(metrics.read_text() + " ")
     for use in (

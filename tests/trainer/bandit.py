@@ -27,7 +27,7 @@ def grade(items, completions, protocol):
 
 TOKENIZER = SimpleNamespace(
     pad_id=PAD, eos_id=EOS, vocab_size=VOCAB, decode=lambda ids: words([i for i in ids if i != EOS]),
-    encode_prompt=lambda rendered, observation="": list(ids_of(rendered)),
+    encode_prompt=lambda rendered, observation="", thinking=None: list(ids_of(rendered)),
 )  # fmt: skip
 BENCHMARK = SimpleNamespace(
     name="even", prompt=lambda item, protocol, hint=None: words(render(item, hint)), grade=grade, environment=None,

@@ -39,7 +39,7 @@ def test_commands_and_workspace(shell: ShellBox) -> None:
     ("yes", "output"),
     ("awk 'BEGIN { while (1) s = s \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\" }'", "memory"),
     # Each tail holds its 60 MB until its input ends, after the time that the box gives.
-    ("for i in 1 2 3 4; do (head -c 60000000 /dev/zero; sleep 9) | tail -c 59999999 > /dev/null & done; wait", "memory"),
+    ("for i in 1 2 3 4; do (head -c 60000000 /dev/zero; sleep 9) | tail -c 59999999 >&2 & done; wait", "memory"),
 ])
 def test_limits(shell: ShellBox, command: str, reason: str) -> None:
     begin = time.monotonic()
